@@ -1,0 +1,121 @@
+"""A conversation as token ids: the one place, for training and for serving.
+
+Every model is spoken to in its own chat template. Models trained here carry `ROLE_TEMPLATE`, in which each role is one
+token; a model without a template (a plain GPT-2, say) gets `PLAIN_TEMPLATE`, a script in which each line begins with a
+name. Long conversations lose their oldest messages, whole ones, never the newest words.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from storage.dialog import Context, Message
+
+END = "<|end|>"
+SPECIAL_TOKENS = (END, "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>")
+
+ROLE_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>"
+    "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] }}<|end|>{% endgeneration %}"
+    "{% else %}{{ message['content'] }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] }}\n\n"
+    "{% elif message['role'] == 'user' %}User: {{ message['content'] }}\n"
+    "{% else %}Friend: {% generation %}{{ message['content'] }}\n{% endgeneration %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}Friend:{% endif %}"
+)
+
+Chat: TypeAlias = list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A conversation as ids, and for each id whether the assistant said it (the loss mask). Equal lengths."""
+
+    ids: list[int]
+    spoken: list[bool]
+
+
+def as_chat(messages: Sequence[Message], persona: str = "", system: bool = True) -> Chat:
+    """Messages in the form that chat templates take. Neighbours of one role are joined, since many templates insist on
+    turns that alternate; without `system`, the persona opens the first message instead."""
+    chat: Chat = []
+    for message in messages:
+        if chat and chat[-1]["role"] == message.role:
+            chat[-1]["content"] += "\n" + message.text
+        else:
+            chat.append({"role": message.role, "content": message.text})
+    if persona and system:
+        chat.insert(0, {"role": "system", "content": persona})
+    elif persona and chat:
+        chat[0] = {"role": chat[0]["role"], "content": persona + "\n\n" + chat[0]["content"]}
+    return chat
+
+
+def render(tokenizer: PreTrainedTokenizerBase, chat: Chat, prompt: bool) -> Rendered:
+    """A chat through the template, nothing cut. `prompt` ends it with the opening of the assistant's turn.
+
+    Text that spells one of the tokenizer's special tokens loses it: nobody may type the end of their own turn and go on
+    as the bot."""
+    chat = [{"role": m["role"], "content": _plain(m["content"], tokenizer)} for m in chat]
+    template = tokenizer.chat_template or PLAIN_TEMPLATE
+    marks_speech = isinstance(template, str) and "{% generation %}" in template
+    encoded = tokenizer.apply_chat_template(
+        chat,
+        chat_template=template if isinstance(template, str) else None,
+        add_generation_prompt=prompt,
+        return_dict=True,
+        return_assistant_tokens_mask=marks_speech,
+    )
+    ids = list(encoded["input_ids"])
+    mask = encoded["assistant_masks"] if marks_speech else [0] * len(ids)
+    return Rendered(ids, [bool(m) for m in mask])
+
+
+def render_context(tokenizer: PreTrainedTokenizerBase, context: Context, room: int, system: bool = True) -> list[int]:
+    """The prompt for the reply to a context: at most `room` ids. The persona and the newest messages stay; older ones
+    go, whole, until it fits. Only a single message that is too long by itself is cut, on its left."""
+    kept = list(context.messages)
+    lengths = [len(tokenizer.encode(m.text, add_special_tokens=False)) + 4 for m in kept]
+    spare = room - len(tokenizer.encode(context.persona, add_special_tokens=False)) - 4
+    while len(kept) > 1 and (sum(lengths) > spare or kept[0].role != "user"):
+        kept, lengths = kept[1:], lengths[1:]
+    while True:
+        ids = render(tokenizer, as_chat(kept, context.persona, system), prompt=True).ids
+        if len(ids) <= room:
+            return ids
+        if len(kept) == 1:
+            return _cut_last(tokenizer, kept[0], context.persona, system, room)
+        kept = kept[1:]
+
+
+def takes_system(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the template accepts a system message (some refuse it)."""
+    try:
+        render(tokenizer, [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}], prompt=True)
+    except TemplateError:
+        return False
+    return True
+
+
+def _cut_last(tokenizer: PreTrainedTokenizerBase, message: Message, persona: str, system: bool, room: int) -> list[int]:
+    ids = tokenizer.encode(message.text, add_special_tokens=False)
+    whole = render(tokenizer, as_chat([message], persona, system), prompt=True).ids
+    while len(whole) > room and ids:
+        ids = ids[max(1, len(whole) - room) :]
+        text = tokenizer.decode(ids)
+        whole = render(tokenizer, as_chat([Message(message.role, text)], persona, system), prompt=True).ids
+    return whole[-room:]
+
+
+def _plain(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    for token in tokenizer.added_tokens_encoder:
+        text = text.replace(token, "")
+    return text

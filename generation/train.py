@@ -1,0 +1,226 @@
+"""Training a generator: `kith train generator --data FOLDER --out FOLDER`.
+
+From scratch (a small Llama with a tokenizer of its own) or onward from any causal model (`--base`). transformers'
+Trainer runs it: a progress bar, checkpoints, resuming after a kill to the same result, bf16 where the hardware has it,
+several GPUs under torchrun. Matrices are trained with Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon;
+torch's own), all else with AdamW.
+"""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from generation.data import MIXTURE, make_tokenizer, mix, pack
+from generation.metrics import bits_per_character
+from storage.corpora import CorpusDialog, read_dialogs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorTraining:
+    """What a run is made of. The defaults make the starter's 14 million parameters."""
+
+    data: tuple[Path, ...]
+    out: Path
+    base: str = ""
+    vocab_size: int = 8192
+    width: int = 384
+    layers: int = 6
+    length: int = 512
+    batch_rows: int = 4
+    accumulate: int = 2
+    epochs: float = 1.0
+    steps: int = 0
+    muon_lr: float = 4e-3
+    adamw_lr: float = 3e-3
+    weight_decay: float = 0.01
+    loss_on: str = "both"
+    lang: str = "en"
+    minutes: float = 0.0
+    seed: int = 0
+
+
+class MuonAndAdamW(torch.optim.Optimizer):
+    """Muon for the matrices inside the layers, AdamW for embeddings and norms, as one optimizer for the Trainer."""
+
+    def __init__(self, model: nn.Module, muon_lr: float, adamw_lr: float, weight_decay: float) -> None:
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name and "lm_head" not in name]
+        chosen = {id(p) for p in matrices}
+        rest = [p for _, p in named if id(p) not in chosen]
+        self.parts: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.Muon(matrices, lr=muon_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(rest, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0),
+        )
+        super().__init__([p for _, p in named], {})
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._share_groups()
+
+
+class Deadline(TrainerCallback):
+    """Stops a run after so many minutes, with a checkpoint, so that the next one goes on from there."""
+
+    def __init__(self, minutes: float) -> None:
+        self.ends = time.monotonic() + minutes * 60 if minutes else math.inf
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        if time.monotonic() > self.ends:
+            control.should_save = control.should_training_stop = True
+        return control
+
+
+def trapezoid(step: int, steps: int) -> float:
+    """The learning rate's factor: up over 2 % of the steps, level, down to nothing over the last 40 %."""
+    warm, down = max(1, steps // 50), max(1, int(steps * 0.4))
+    return min(1.0, (step + 1) / warm, max(0.0, (steps - step) / down))
+
+
+def train_generator(run: GeneratorTraining) -> dict[str, Any]:
+    """Trains, measures on the held-back dialogs and writes a folder that any transformers program can load.
+
+    Returns the metrics (bits per character by source). A run that was cut off goes on from its last checkpoint when
+    started again with the same arguments. Raises CorpusError on unreadable data, ValueError when there is none."""
+    started = time.monotonic()
+    set_seed(run.seed)
+    dialogs = [dialog for path in run.data for dialog in read_dialogs(path)]
+    train = mix((d for d in dialogs if d.split == "train"), MIXTURE, run.lang, run.seed)
+    if not train:
+        raise ValueError("No dialogs to train on: none of the files has any of the train split in this language.")
+    model, tokenizer = load_or_make(run, train)
+    rows = pack(train, tokenizer, run.length, run.loss_on)
+    steps = run.steps or max(1, int(run.epochs * len(rows) / (run.batch_rows * run.accumulate)))
+    log.info("%d rows of %d tokens, %d steps, %d parameters", len(rows), run.length, steps, model.num_parameters())
+    optimizer = MuonAndAdamW(model, run.muon_lr, run.adamw_lr, run.weight_decay)
+    trainer = Trainer(
+        model=model,
+        args=arguments(run, steps),
+        train_dataset=rows,
+        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: trapezoid(step, steps))),
+        callbacks=[Deadline(run.minutes)],
+    )
+    checkpoints = run.out / "checkpoints"
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    valid = [d for d in dialogs if d.split == "valid"]
+    metrics = bits_per_character(model, tokenizer, valid, run.lang, run.length)
+    finished = trainer.state.global_step >= steps
+    save(run, model, tokenizer, {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parameters": model.num_parameters(),
+        "train_tokens_seen": trainer.state.global_step * run.length * run.batch_rows * run.accumulate,
+        "steps": f"{trainer.state.global_step} of {steps}",
+        "finished": finished,
+        "dialogs": count_by_source(train),
+        "seconds": round(time.monotonic() - started),
+        "torch": torch.__version__,
+        "bits_per_character": metrics,
+    })  # fmt: skip
+    return metrics
+
+
+def load_or_make(
+    run: GeneratorTraining, dialogs: Iterable[CorpusDialog]
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
+    """The base model in float32 with its tokenizer, or a new one; a cut-off run keeps the tokenizer that it made."""
+    if run.base:
+        return (
+            AutoModelForCausalLM.from_pretrained(run.base, dtype=torch.float32),
+            AutoTokenizer.from_pretrained(run.base),
+        )
+    if (run.out / "tokenizer.json").exists():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(run.out)
+    else:
+        tokenizer = make_tokenizer((m.text for d in dialogs for m in d.messages), run.vocab_size, run.length)
+        tokenizer.save_pretrained(run.out)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=run.width,
+        num_hidden_layers=run.layers,
+        num_attention_heads=max(1, run.width // 64),
+        intermediate_size=math.ceil(run.width * 8 / 3 / 64) * 64,
+        max_position_embeddings=run.length,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config), tokenizer
+
+
+def arguments(run: GeneratorTraining, steps: int) -> TrainingArguments:
+    """The Trainer's arguments: bf16 and compilation on a GPU, plain float32 elsewhere."""
+    gpu = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(run.out / "checkpoints"),
+        max_steps=steps,
+        per_device_train_batch_size=run.batch_rows,
+        gradient_accumulation_steps=run.accumulate,
+        max_grad_norm=1.0,
+        bf16=gpu,
+        torch_compile=gpu,
+        dataloader_num_workers=2 if gpu else 0,
+        dataloader_pin_memory=gpu,
+        logging_steps=min(25, max(1, steps // 20)),
+        save_steps=min(200, max(10, steps // 10)),
+        save_total_limit=2,
+        report_to="none",
+        seed=run.seed,
+    )
+
+
+def count_by_source(dialogs: Iterable[CorpusDialog]) -> dict[str, int]:
+    """How many dialogs of each source."""
+    counts: dict[str, int] = {}
+    for dialog in dialogs:
+        counts[dialog.source] = counts.get(dialog.source, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def save(
+    run: GeneratorTraining, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, facts: Mapping[str, Any]
+) -> None:
+    """Weights as bf16 safetensors, tokenizer, and `training.json`: the arguments and what came of them."""
+    model.to(torch.bfloat16).save_pretrained(run.out)
+    tokenizer.save_pretrained(run.out)
+    settings = {k: [p.name for p in v] if k == "data" else v for k, v in asdict(run).items() if k != "out"}
+    (run.out / "training.json").write_text(json.dumps({"settings": settings, **facts}, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""Candidates that are found, and how all candidates are judged: pool, retriever, ranker, features, policy."""

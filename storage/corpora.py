@@ -1,0 +1,142 @@
+"""Dialogs and rated replies from files, so that public sets and Kith's own exports reach training by one road.
+
+Two shapes of JSON lines (plain or .gz) are read; a folder means every such file in it.
+
+Dialogs       {"turns": [{"role": "a" | "b", "text"}], "split", "source", "license", "lang",
+               "persona": [facts of a, facts of b]}
+              {"messages": [{"role": "system" | "user" | "assistant", "content"}]}           `kith export messages`
+Rated replies {"context": [{"role": "user" | "bot", "text"}], "reply", "label": 0 | 1, "dialog_id", "source"}
+              {"prompt": [{"role", "content"}], "completion": [{"role", "content"}], "label"}  `kith export votes`
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from storage.dialog import Message, Role
+
+VALID_SHARE = 0.05
+"""Share of dialogs held back where a file names no split: chosen by a hash of the id, so the same ones each time."""
+
+ROLES: dict[str, Role] = {"a": "user", "b": "assistant", "user": "user", "bot": "assistant", "assistant": "assistant"}
+
+
+class CorpusError(ValueError):
+    """A file that cannot be read as dialogs or rated replies; the message names the file and the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusDialog:
+    """A dialog of two sides; who spoke first is the user."""
+
+    id: str
+    source: str
+    split: str
+    messages: tuple[Message, ...]
+    personas: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    """Facts about the user, facts about the assistant."""
+    license: str = ""
+    lang: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RatedReply:
+    """A reply that somebody liked or did not."""
+
+    dialog_id: str
+    source: str
+    split: str
+    messages: tuple[Message, ...]
+    reply: str
+    liked: bool
+
+
+def read_dialogs(path: Path) -> Iterator[CorpusDialog]:
+    """The dialogs of a file or folder. Raises CorpusError on a file that is missing or has another shape."""
+    for file, number, record in _records(path):
+        try:
+            yield _dialog(record, file, number)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _shape_error(file, number, record, "a dialog needs `turns` or `messages`") from error
+
+
+def read_ratings(path: Path) -> Iterator[RatedReply]:
+    """The rated replies of a file or folder; files of whole-dialog scores in a folder are passed over."""
+    for file, number, record in _records(path):
+        if "label" not in record and "dialog_score" in record:
+            continue
+        try:
+            yield _rating(record, file, number)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise _shape_error(file, number, record, "a rated reply needs `context`, `reply`, `label`") from error
+
+
+def held_back(dialog_id: str, share: float = VALID_SHARE) -> bool:
+    """Whether a dialog belongs to the held-back part: by a hash of its id, the same on every machine."""
+    return zlib.crc32(dialog_id.encode()) % 10_000 < share * 10_000
+
+
+def _records(path: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+    if not path.exists():
+        raise CorpusError(f"{path} does not exist: name a .jsonl or .jsonl.gz file, or a folder of them.")
+    files = sorted(f for f in path.iterdir() if f.name.endswith((".jsonl", ".jsonl.gz"))) if path.is_dir() else [path]
+    if not files:
+        raise CorpusError(f"{path} holds no .jsonl or .jsonl.gz file.")
+    for file in files:
+        number = 0
+        try:
+            with _open(file) as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        record = json.loads(line)
+                        if not isinstance(record, dict):
+                            raise CorpusError(f"{file}, line {number}: a JSON object is needed on each line.")
+                        yield file, number, record
+        except (json.JSONDecodeError, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+            raise CorpusError(f"{file}, after line {number}: cannot be read ({error}).") from error
+
+
+def _open(file: Path) -> TextIO:
+    if file.suffix == ".gz":
+        return gzip.open(file, "rt", encoding="utf-8")
+    return file.open(encoding="utf-8")
+
+
+def _dialog(record: dict[str, Any], file: Path, number: int) -> CorpusDialog:
+    dialog_id = str(record.get("id", f"{file.name}:{number}"))
+    facts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    if "turns" in record:
+        messages = tuple(Message(ROLES[t["role"]], t["text"]) for t in record["turns"])
+        if record.get("persona"):
+            facts = tuple(record["persona"][0]), tuple(record["persona"][1])
+    else:
+        system = " ".join(m["content"] for m in record["messages"] if m["role"] == "system")
+        facts = (), (system,) if system else ()
+        messages = tuple(Message(ROLES[m["role"]], m["content"]) for m in record["messages"] if m["role"] != "system")
+    split = record.get("split") or ("valid" if held_back(dialog_id) else "train")
+    source = str(record.get("source", file.name.split(".")[0]))
+    return CorpusDialog(
+        dialog_id, source, split, messages, facts, str(record.get("license", "")), str(record.get("lang", ""))
+    )
+
+
+def _rating(record: dict[str, Any], file: Path, number: int) -> RatedReply:
+    if "prompt" in record:
+        spoken = [m for m in record["prompt"] if m["role"] != "system"]
+        messages = tuple(Message(ROLES[m["role"]], m["content"]) for m in spoken)
+        reply = record["completion"][0]["content"]
+    else:
+        messages = tuple(Message(ROLES[m["role"]], m["text"]) for m in record["context"])
+        reply = record["reply"]
+    dialog_id = str(record.get("dialog_id", f"{file.name}:{number}"))
+    split = record.get("split") or ("valid" if held_back(dialog_id, 0.15) else "train")
+    source = str(record.get("source", file.name.split(".")[0]))
+    return RatedReply(dialog_id, source, split, messages, reply, bool(record["label"]))
+
+
+def _shape_error(file: Path, number: int, record: dict[str, Any], need: str) -> CorpusError:
+    return CorpusError(f"{file}, line {number}: {need}; it has {', '.join(sorted(record)) or 'nothing'}.")

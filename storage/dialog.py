@@ -1,0 +1,157 @@
+"""The values that everything in Kith speaks: frozen, comparable, and free of any library but the standard one.
+
+A `Message` is said, a `Context` is what was said so far, sources propose `Candidate`s, scorers turn them into `Scored`
+ones, the policy makes a `Decision`, and a `Turn` is all of this together, as it is logged. `Feedback` is what a person
+thought of it.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+Role: TypeAlias = Literal["user", "assistant"]
+
+VoteValue: TypeAlias = Literal[-1, 0, 1]
+"""1 is 👍, -1 is 👎, 0 takes an earlier one back."""
+
+VoteKind: TypeAlias = Literal["button", "reaction", "console"]
+"""How a vote reached us. One person has one vote on a turn, whatever the road; the road is kept in the history."""
+
+REASONS = ("off_topic", "repeats", "boring", "untrue", "rude")
+"""What a person may say was wrong with a reply, after a 👎."""
+
+
+def now() -> datetime:
+    """The time, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A fresh id for a turn or a dialog, given at birth: 32 hex digits, so that callback data stays under 64 bytes."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing that was said."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a reply is to be found for. `messages` are oldest first; the last one, by the user, is the one to answer."""
+
+    messages: tuple[Message, ...]
+    persona: str = ""
+    """What the assistant is told about itself: a system message for the generator."""
+    rejected: tuple[str, ...] = ()
+    """Replies to this very message that the person sent back (/retry): they must not come again."""
+
+    @property
+    def last(self) -> str:
+        """The text to answer; empty when there is none."""
+        return self.messages[-1].text if self.messages else ""
+
+    def said(self, role: Role) -> tuple[str, ...]:
+        """The texts of one side, oldest first."""
+        return tuple(message.text for message in self.messages if message.role == role)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A reply that a source proposes. `score` is the source's own opinion, on its own scale."""
+
+    text: str
+    source: str
+    score: float
+    origin: str = ""
+    """Where it came from: the pool entry, or the version of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A candidate with every feature, the policy's total, and the probability with which it could be drawn."""
+
+    candidate: Candidate
+    features: Mapping[str, float]
+    total: float
+    probability: float
+    veto: str = ""
+    """The feature that excluded it; empty when nothing did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is said and why. `chosen` indexes `ranked` (best total first), or is None when a fallback was said."""
+
+    reply: str
+    reason: Literal["policy", "fallback"]
+    ranked: tuple[Scored, ...] = ()
+    chosen: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A user's message that was taken into the log and waits for its answer."""
+
+    message_id: int
+    dialog_id: str
+    person_id: str
+    language: str = "en"
+    """What the interface speaks with this person: for the fallback reply."""
+    retry_of: str = ""
+    """The turn whose reply was sent back, when the same message is to be answered again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message and its answer, with everything that was considered: the unit of the log."""
+
+    id: str
+    asked: Asked
+    message: str
+    decision: Decision
+    versions: Mapping[str, str]
+    """What decided: the version of each model and of the policy, by name."""
+    seconds: Mapping[str, float]
+    """What it cost: seconds by stage (one entry a source and a scorer, and "policy")."""
+    at: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A person's opinion on a turn."""
+
+    turn_id: str
+    person_id: str
+    value: VoteValue
+    kind: VoteKind
+    reason: str = ""
+    at: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who writes, and what they chose."""
+
+    id: str
+    """Front end and account, such as "telegram:42"."""
+    language: str = "en"
+    buttons: bool = True
+    """Whether vote buttons are shown under replies (/feedback)."""
+    consent: bool = True
+    """Whether their dialogs may be exported and trained on (/privacy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEntry:
+    """A reply that retrieval may say, with messages that it answers."""
+
+    id: str
+    reply: str
+    contexts: tuple[str, ...]
+    origin: Literal["curated", "liked", "imported"]

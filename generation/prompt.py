@@ -32,6 +32,9 @@ PLAIN_TEMPLATE = (
     "{% if add_generation_prompt %}Friend:{% endif %}"
 )
 
+PLAIN_STOP = "\n"
+"""What ends a turn in the plain template."""
+
 Chat: TypeAlias = list[dict[str, str]]
 
 

@@ -1,0 +1,64 @@
+"""The async edge of the pipeline: turns that wait are answered together, on one thread, so that no model blocks a vote.
+
+A lone message starts at once; those that arrive while a batch runs make up the next one.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from storage.dialog import Asked, Turn
+
+Answer = Callable[[Sequence[Asked]], list[Turn]]
+
+
+class Batcher:
+    """`async with Batcher(pipeline.answer) as batcher: turn = await batcher.answer(asked)`."""
+
+    def __init__(self, answer: Answer, max_batch: int = 16) -> None:
+        self._answer, self._max_batch = answer, max_batch
+        self._waiting: asyncio.Queue[tuple[Asked, asyncio.Future[Turn]]] = asyncio.Queue()
+        self._thread = ThreadPoolExecutor(1, "models")
+        self._loop: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._loop
+        self._loop.cancel()
+        await asyncio.gather(self._loop, return_exceptions=True)
+        self._thread.shutdown()
+        while not self._waiting.empty():
+            self._waiting.get_nowait()[1].cancel()
+
+    async def answer(self, asked: Asked) -> Turn:
+        """The turn for a message; what the pipeline raises for its batch is raised to each of its callers."""
+        future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
+        await self._waiting.put((asked, future))
+        return await future
+
+    async def _run(self) -> None:
+        while True:
+            batch = [await self._waiting.get()]
+            while len(batch) < self._max_batch and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            batch = [(asked, future) for asked, future in batch if not future.cancelled()]
+            if batch:
+                await self._run_batch(batch)
+
+    async def _run_batch(self, batch: Sequence[tuple[Asked, "asyncio.Future[Turn]"]]) -> None:
+        work = asyncio.get_running_loop().run_in_executor(self._thread, self._answer, [asked for asked, _ in batch])
+        outcome = (await asyncio.gather(work, return_exceptions=True))[0]
+        for number, (_, future) in enumerate(batch):
+            if future.done():
+                continue
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome[number])

@@ -1,0 +1,85 @@
+"""The pipeline: messages that were asked in, decided and logged turns out. Turn-taking lives here, for every front end.
+
+Sources propose, scorers turn proposals into named numbers, the policy decides, the store keeps all of it. A source or a
+scorer that fails costs its candidates or its feature, never the person's answer.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bot.protocols import DialogStore, Fallback, Policy, Scorer, Source
+from storage.dialog import Asked, Candidate, Context, Decision, Turn, new_id
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """`personas`: by name, what the assistant is told about itself. `versions`: what decides, by name, for the log."""
+
+    store: DialogStore
+    sources: Mapping[str, Source]
+    scorers: Mapping[str, Scorer]
+    policy: Policy
+    fallback: Fallback
+    personas: Mapping[str, str]
+    default_persona: str
+    versions: Mapping[str, str]
+
+    def answer(self, batch: Sequence[Asked]) -> list[Turn]:
+        """One logged turn for each message, in their order, with one pass through each model for all of them."""
+        contexts = [self._context(asked) for asked in batch]
+        seconds: dict[str, float] = {}
+        proposals = self._propose(contexts, seconds)
+        features = self._score(contexts, proposals, seconds)
+        turns = []
+        for asked, context, candidates, values in zip(batch, contexts, proposals, features, strict=True):
+            started = time.perf_counter()
+            decision = self._decide(asked, context, candidates, values)
+            spent = {**seconds, "policy": time.perf_counter() - started}
+            turn = Turn(new_id(), asked, context.last, decision, self.versions, spent)
+            self.store.add_turn(turn)
+            turns.append(turn)
+        return turns
+
+    def _context(self, asked: Asked) -> Context:
+        context = self.store.context(asked)
+        name = context.persona if context.persona in self.personas else self.default_persona
+        return replace(context, persona=self.personas.get(name, ""))
+
+    def _propose(self, contexts: Sequence[Context], seconds: dict[str, float]) -> list[list[Candidate]]:
+        proposals: list[list[Candidate]] = [[] for _ in contexts]
+        for name, source in self.sources.items():
+            started = time.perf_counter()
+            try:
+                for known, more in zip(proposals, source(contexts), strict=True):
+                    known += more
+            except Exception:  # whatever a model raises, the other sources answer
+                log.exception("the source %s failed", name)
+            seconds[name] = time.perf_counter() - started
+        return proposals
+
+    def _score(
+        self, contexts: Sequence[Context], proposals: Sequence[Sequence[Candidate]], seconds: dict[str, float]
+    ) -> list[dict[str, Sequence[float]]]:
+        batch = list(zip(contexts, proposals, strict=True))
+        features: list[dict[str, Sequence[float]]] = [{} for _ in batch]
+        for name, scorer in self.scorers.items():
+            started = time.perf_counter()
+            try:
+                for values, scores in zip(features, scorer(batch), strict=True):
+                    values[name] = scores
+            except Exception:  # a feature that is missing counts as 0; the turn goes on without it
+                log.exception("the scorer %s failed", name)
+            seconds[name] = time.perf_counter() - started
+        return features
+
+    def _decide(
+        self, asked: Asked, context: Context, candidates: Sequence[Candidate], features: Mapping[str, Sequence[float]]
+    ) -> Decision:
+        decision = self.policy(candidates, features)
+        if decision.chosen is None:
+            return replace(decision, reply=self.fallback(context, asked.language), reason="fallback")
+        return decision

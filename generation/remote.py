@@ -1,0 +1,71 @@
+"""The generator's seam over an OpenAI-compatible server: vLLM, llama.cpp, TGI, a vendor."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from openai import OpenAI, OpenAIError
+
+from generation.prompt import as_chat
+from generation.sampling import Sampling, tidy
+from storage.dialog import Candidate, Context
+
+log = logging.getLogger(__name__)
+
+MESSAGES = 40
+"""How far back a dialog is sent. The server knows its own limit in tokens; forty short messages are under 2,000."""
+
+AT_ONCE = 16
+"""Requests under way together: such servers batch for themselves."""
+
+
+class RemoteGenerator:
+    """Asks a server for replies. When it is down or slow it proposes nothing, and the other sources answer."""
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        key: str = "",
+        sampling: Sampling | None = None,
+        timeout: float = 20,
+        retries: int = 1,
+    ) -> None:
+        """`url`: base URL, such as http://127.0.0.1:8000/v1; `timeout` in seconds, for each of 1 + `retries` tries."""
+        self.model, self.sampling = model, sampling or Sampling()
+        self.client = OpenAI(base_url=url, api_key=key if key else "none", timeout=timeout, max_retries=retries)
+        self.threads = ThreadPoolExecutor(AT_ONCE, "remote-generator")
+        self.version = model
+
+    def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
+        """For each context the distinct replies of the server, with their mean log-probability where it gives one (else
+        0); none for a context whose request failed."""
+        return list(self.threads.map(self._ask, contexts))
+
+    def _ask(self, context: Context) -> list[Candidate]:
+        try:
+            answer = self.client.chat.completions.create(
+                model=self.model,
+                messages=as_chat(context.messages[-MESSAGES:], context.persona),  # type: ignore[arg-type]  # plain dicts
+                n=self.sampling.candidates,
+                max_tokens=self.sampling.max_new_tokens,
+                temperature=self.sampling.temperature,
+                top_p=self.sampling.top_p,
+                logprobs=True,
+            )
+        except OpenAIError as error:
+            log.warning("the remote generator did not answer: %s", type(error).__name__)
+            return []
+        found: dict[str, Candidate] = {}
+        for choice in answer.choices:
+            text = tidy(choice.message.content or "", choice.finish_reason != "length")
+            if text and text not in found:
+                found[text] = Candidate(text, "generation", mean_log_probability(choice), self.version)
+        return list(found.values())
+
+
+def mean_log_probability(choice: Any) -> float:
+    """Over the tokens of a choice, when the server sent them; else 0."""
+    tokens = choice.logprobs.content if choice.logprobs else None
+    return sum(token.logprob for token in tokens) / len(tokens) if tokens else 0.0

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +49,16 @@ class Rows:
         return {"input_ids": self.ids[index].astype(np.int64), "labels": self.labels[index].astype(np.int64)}
 
 
-def mix(dialogs: Iterable[CorpusDialog], weights: Mapping[str, float], lang: str, seed: int) -> list[CorpusDialog]:
+def mix(
+    dialogs: Iterable[CorpusDialog],
+    weights: Mapping[str, float],
+    lang: str,
+    seed: int,
+    personas: Sequence[tuple[str, ...]] = (),
+) -> list[CorpusDialog]:
     """A sample of one epoch in random order. A weight of 2.3 takes each dialog twice and three in ten a third time; in
-    every second copy of a dialog between two people the sides are swapped."""
+    every second copy of a dialog between two people the sides are swapped, and every second dialog of the assistant
+    that comes without facts is given one of `personas`."""
     draw = random.Random(seed)
     sample: list[CorpusDialog] = []
     for dialog in dialogs:
@@ -60,7 +67,10 @@ def mix(dialogs: Iterable[CorpusDialog], weights: Mapping[str, float], lang: str
         weight = weights.get(dialog.source, 1.0)
         for _ in range(int(weight) + (draw.random() < weight % 1)):
             swap = dialog.source not in FIXED_SIDES and draw.random() < 0.5
-            sample.append(swap_sides(dialog) if swap else dialog)
+            taken = swap_sides(dialog) if swap else dialog
+            if personas and dialog.source in FIXED_SIDES and not taken.personas[1] and draw.random() < 0.5:
+                taken = replace(taken, personas=((), draw.choice(personas)))
+            sample.append(taken)
     draw.shuffle(sample)
     return sample
 
@@ -68,10 +78,7 @@ def mix(dialogs: Iterable[CorpusDialog], weights: Mapping[str, float], lang: str
 def swap_sides(dialog: CorpusDialog) -> CorpusDialog:
     """The same dialog with the assistant in the other chair."""
     messages = tuple(Message("assistant" if m.role == "user" else "user", m.text) for m in dialog.messages)
-    about_user, about_assistant = dialog.personas
-    return CorpusDialog(
-        dialog.id, dialog.source, dialog.split, messages, (about_assistant, about_user), dialog.license, dialog.lang
-    )
+    return replace(dialog, messages=messages, personas=(dialog.personas[1], dialog.personas[0]))
 
 
 def make_tokenizer(texts: Iterable[str], vocab_size: int, length: int) -> PreTrainedTokenizerFast:

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import time
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -47,6 +48,8 @@ class GeneratorTraining:
     data: tuple[Path, ...]
     out: Path
     base: str = ""
+    personas: Path | None = None
+    """A folder of persona files, whose facts the assistant is told in every second dialog that has none."""
     vocab_size: int = 8192
     width: int = 384
     layers: int = 6
@@ -124,7 +127,8 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
     started = time.monotonic()
     set_seed(run.seed)
     dialogs = [dialog for path in run.data for dialog in read_dialogs(path)]
-    train = mix((d for d in dialogs if d.split == "train"), MIXTURE, run.lang, run.seed)
+    personas = read_facts(run.personas) if run.personas else []
+    train = mix((d for d in dialogs if d.split == "train"), MIXTURE, run.lang, run.seed, personas)
     if not train:
         raise ValueError("No dialogs to train on: none of the files has any of the train split in this language.")
     model, tokenizer = load_or_make(run, train)
@@ -156,6 +160,11 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
         "bits_per_character": metrics,
     })  # fmt: skip
     return metrics
+
+
+def read_facts(folder: Path) -> list[tuple[str, ...]]:
+    """The facts of each persona file of a folder."""
+    return [tuple(tomllib.loads(file.read_text(encoding="utf-8"))["facts"]) for file in sorted(folder.glob("*.toml"))]
 
 
 def load_or_make(
@@ -222,5 +231,6 @@ def save(
     """Weights as bf16 safetensors, tokenizer, and `training.json`: the arguments and what came of them."""
     model.to(torch.bfloat16).save_pretrained(run.out)
     tokenizer.save_pretrained(run.out)
-    settings = {k: [p.name for p in v] if k == "data" else v for k, v in asdict(run).items() if k != "out"}
+    settings = {k: v for k, v in asdict(run).items() if k != "out"}
+    settings |= {"data": [p.name for p in run.data], "base": Path(run.base).name, "personas": bool(run.personas)}
     (run.out / "training.json").write_text(json.dumps({"settings": settings, **facts}, indent=2) + "\n")

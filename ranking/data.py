@@ -29,6 +29,10 @@ DIALOG_SHARE = {
 """Chance that a position of a dialog of a source is used, relative to the others."""
 
 
+SELECTION_SHARE = {source: float(share >= 0.8) for source, share in DIALOG_SHARE.items()}
+"""Where response selection asks: chit-chat. In booking dialogs and stock answers many wrong replies would be right."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One training example; `source` says where it came from, for the card."""

@@ -76,6 +76,15 @@ def selection(asked: Sequence[Question], encoder: Encoder, ranker: CrossEncoderR
     return rows
 
 
+def at_most(ratings: Sequence[RatedReply], count: int, seed: int = 0) -> list[RatedReply]:
+    """A sample of at most `count` rated replies of each source."""
+    draw = random.Random(seed)
+    by_source: dict[str, list[RatedReply]] = {}
+    for rating in ratings:
+        by_source.setdefault(rating.source, []).append(rating)
+    return [r for rated in by_source.values() for r in draw.sample(rated, min(count, len(rated)))]
+
+
 def votes(ratings: Sequence[RatedReply], ranker: CrossEncoderRanker) -> list[Row]:
     """AUC by source, against the majority (which knows nothing: 0.5) and the reply's length. Raises ValueError when
     there are none."""

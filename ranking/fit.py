@@ -1,13 +1,14 @@
-"""Fitting the policy's weights to votes: `kith train policy --votes RATINGS --out FILE`.
+"""Fitting the policy's weights to votes: `kith train policy --log EXPORT --out FILE`.
 
-A logistic regression of 👍 on the features that a rated reply has by itself. What no public vote can tell (whether
-retrieval or generation should be preferred, what the generator's likelihood is worth) keeps the weight it had, until a
-bot's own log can be fitted.
+A logistic regression of 👍 on features. From a bot's own log (`kith export dialogs`) they are the logged ones, so no
+model is loaded. From public rated replies they are those that a reply has by itself; a feature that such votes cannot
+speak of (which source it came from, say) keeps the weight that it had.
 """
 
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,43 +20,70 @@ from ranking.features import cheap_features, scorer
 from ranking.metrics import Estimate, auc, estimate
 from ranking.policy import Weights
 from ranking.ranker import CrossEncoderRanker
-from storage.corpora import RatedReply, held_back
+from storage.corpora import LoggedVote, RatedReply, held_back
 from storage.dialog import Candidate, Context
 
-FITTED = ("ranker", "length", "repetition", "echo")
+OF_REPLY = ("ranker", "length", "repetition", "echo")
+"""What a rated reply has by itself."""
+
+OF_LOG = (*OF_REPLY, "generated", "likelihood", "similarity")
+"""What a logged one has besides. `retrieved` is what `generated` is not, so one of them says it."""
 
 
-def fit_policy(
-    ratings: Sequence[RatedReply], ranker: CrossEncoderRanker, before: Weights, seed: int = 0
-) -> tuple[Weights, dict[str, Any]]:
-    """Weights fitted on half of the dialogs, with the AUC on the other half, fitted and for the ranker alone. `ratings`
-    should be ones that the ranker was not trained on, or it looks better than it is. Raises ValueError when a half lacks
-    likes or dislikes."""
-    columns, labels = features_of(ratings, ranker), np.array([float(r.liked) for r in ratings])
-    test = np.array([held_back(f"{seed} {r.dialog_id}", 0.5) for r in ratings])
-    if len({(label, half) for label, half in zip(labels, test, strict=True)}) < 4:
-        raise ValueError("Too few votes to fit a policy: each half needs a liked and a disliked reply.")
-    scale = columns[~test].std(axis=0) + 1e-9
-    model = LogisticRegression(C=1.0).fit(columns[~test] / scale, labels[~test])
-    fitted = {name: round(float(w), 4) for name, w in zip(FITTED, model.coef_[0] / scale, strict=True)}
-    groups = [r.dialog_id for r, held in zip(ratings, test, strict=True) if held]
-    total = columns[test] @ np.array([fitted[name] for name in FITTED])
-    ranker_alone = columns[test][:, FITTED.index("ranker")]
-    measured = {
-        name: as_json(estimate(np.stack([values, labels[test]], axis=1), groups, auc))
-        for name, values in (("fitted", total), ("ranker alone", ranker_alone))
-    }
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Weights, and how they were found: counts, and the AUC on the half of the dialogs that they were not fitted on."""
+
+    weights: Weights
+    facts: Mapping[str, Any]
+
+
+def fit_policy(votes: Sequence[LoggedVote], names: Sequence[str], before: Weights, seed: int = 0) -> Fit:
+    """Weights for the features `names`, the others as before, fitted to all votes after the AUC was measured by a fit
+    to half of the dialogs. The ranker must not have been trained on these votes, or it looks better than it is. Raises
+    ValueError when a half lacks likes or dislikes."""
+    columns = np.array([[vote.features.get(name, 0.0) for name in names] for vote in votes]).reshape(-1, len(names))
+    labels = np.array([float(vote.liked) for vote in votes])
+    test = np.array([held_back(f"{seed} {vote.dialog_id}", 0.5) for vote in votes])
+    if len(set(zip(labels.tolist(), test.tolist(), strict=True))) < 4:
+        raise ValueError("Too few votes to fit a policy: each half of the dialogs needs a 👍 and a 👎.")
+    totals = columns[test] @ slopes(columns[~test], labels[~test])
+    groups = [vote.dialog_id for vote, held in zip(votes, test, strict=True) if held]
+    measured = {"fitted": totals}
+    if "ranker" in names:
+        measured["ranker alone"] = columns[test][:, list(names).index("ranker")]
+    fitted = {name: round(float(w), 4) for name, w in zip(names, slopes(columns, labels), strict=True)}
     made = datetime.now(UTC).date().isoformat()
-    weights = Weights(f"fitted {made}", {**before.weights, **fitted}, before.vetoes)
-    return weights, {"rated_replies": len(ratings), "dialogs": len({r.dialog_id for r in ratings}), "auc": measured}
+    facts = {
+        "votes": len(votes),
+        "liked": int(labels.sum()),
+        "dialogs": len({vote.dialog_id for vote in votes}),
+        "features": list(names),
+        "auc_on_the_other_half": {
+            name: as_json(estimate(np.stack([values, labels[test]], axis=1), groups, auc))
+            for name, values in measured.items()
+        },
+    }
+    return Fit(Weights(f"fitted {made}", {**before.weights, **fitted}, before.vetoes), facts)
 
 
-def features_of(ratings: Sequence[RatedReply], ranker: CrossEncoderRanker) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Shape (ratings, features), the columns as in FITTED."""
+def slopes(columns: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The regression's weights on the features' own scale; the penalty (L2, C = 1) is on standardised ones."""
+    scale = columns.std(axis=0)
+    scale[scale == 0] = 1.0
+    fitted: np.ndarray[Any, Any] = LogisticRegression(C=1.0).fit(columns / scale, labels).coef_[0] / scale
+    return fitted
+
+
+def as_votes(ratings: Sequence[RatedReply], ranker: CrossEncoderRanker) -> list[LoggedVote]:
+    """Rated replies as votes with the features OF_REPLY."""
     batch = [(Context(r.messages), [Candidate(r.reply, "vote", 0.0)]) for r in ratings]
     cheap = cheap_features()
-    scored = {name: scorer(cheap[name])(batch) if name in cheap else ranker.score(batch) for name in FITTED}
-    return np.array([[scored[name][i][0] for name in FITTED] for i in range(len(batch))])
+    scored = {name: scorer(cheap[name])(batch) if name in cheap else ranker.score(batch) for name in OF_REPLY}
+    return [
+        LoggedVote(rating.dialog_id, {name: scored[name][i][0] for name in OF_REPLY}, rating.liked)
+        for i, rating in enumerate(ratings)
+    ]
 
 
 def as_json(figure: Estimate) -> dict[str, float]:
@@ -63,9 +91,10 @@ def as_json(figure: Estimate) -> dict[str, float]:
     return {"value": round(figure.value, 4), "low": round(figure.low, 4), "high": round(figure.high, 4)}
 
 
-def save_weights(file: Path, weights: Weights, facts: Mapping[str, Any]) -> None:
+def save_fit(file: Path, fit: Fit) -> None:
     """Writes a policy file, whole or not at all."""
-    content = {"version": weights.version, "weights": weights.weights, "vetoes": weights.vetoes, "fit": facts}
+    weights = fit.weights
+    content = {"version": weights.version, "weights": weights.weights, "vetoes": weights.vetoes, "fit": fit.facts}
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         temporary = Path(folder) / file.name

@@ -28,8 +28,8 @@ class Estimate:
 
 def true_ranks(scores: Floats) -> NDArray[np.int64]:
     """The rank (1 is best) of column 0, the true reply, in each row of shape (items, candidates). Ties count against it
-    by half, rounded up, so that a constant score is no better than chance."""
-    better = (scores[:, 1:] > scores[:, :1]).sum(axis=1)
+    by half, rounded up, so that a constant score is no better than chance; what is not a number counts as beaten."""
+    better = (~(scores[:, 1:] <= scores[:, :1])).sum(axis=1)
     equal = (scores[:, 1:] == scores[:, :1]).sum(axis=1)
     ranks: NDArray[np.int64] = 1 + better + (equal + 1) // 2
     return ranks

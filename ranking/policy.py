@@ -47,7 +47,7 @@ class ScoringPolicy:
         """Ranks, vetoes, draws. `chosen` is None and `reply` empty when nothing is left to say."""
         rows = [{name: float(values[i]) for name, values in features.items()} for i in range(len(candidates))]
         totals = [sum(weight * row.get(name, 0.0) for name, weight in self.weights.weights.items()) for row in rows]
-        vetoes = [self._veto(row) for row in rows]
+        vetoes = [self._veto(row, total) for row, total in zip(rows, totals, strict=True)]
         probabilities = softmax(
             [t if not v else -math.inf for t, v in zip(totals, vetoes, strict=True)], self.temperature
         )
@@ -60,11 +60,11 @@ class ScoringPolicy:
         chosen = self.random.choices(range(len(ranked)), [scored.probability for scored in ranked])[0]
         return Decision(ranked[chosen].candidate.text, "policy", tuple(ranked), chosen)
 
-    def _veto(self, row: Mapping[str, float]) -> str:
+    def _veto(self, row: Mapping[str, float], total: float) -> str:
         for name, limit in self.weights.vetoes.items():
             if row.get(name, 0.0) >= limit:
                 return name
-        return "not a number" if any(map(math.isnan, row.values())) else ""
+        return "" if all(map(math.isfinite, (*row.values(), total))) else "not a number"
 
 
 def softmax(totals: Sequence[float], temperature: float) -> list[float]:
@@ -86,6 +86,8 @@ def load_weights(file: Path | None = None) -> Weights:
     try:
         read = json.loads(file.read_text(encoding="utf-8"))
         weights, vetoes = ({str(k): float(v) for k, v in read[part].items()} for part in ("weights", "vetoes"))
+        if not all(map(math.isfinite, (*weights.values(), *vetoes.values()))):
+            raise ValueError("a weight is not a number")
         return Weights(str(read["version"]), weights, vetoes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PolicyError(f"{file} is not a file of policy weights ({error}).") from error

@@ -35,7 +35,7 @@ def curated(folder: Path = CURATED) -> list[PoolEntry]:
 
 def normal(text: str) -> str:
     """A text's words in lower case, without punctuation: what makes two replies the same."""
-    return " ".join(re.findall(r"\w+", text.lower()))
+    return " ".join(re.findall(r"[^\W_]+", text.lower()))
 
 
 def distinct(entries: Iterable[PoolEntry]) -> list[PoolEntry]:

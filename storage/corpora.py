@@ -1,6 +1,7 @@
 """Dialogs and rated replies from files, so that public sets and Kith's own exports reach training by one road.
 
-Two shapes of JSON lines (plain or .gz) are read; a folder means every such file in it.
+Two shapes of JSON lines (plain or .gz) are read; a folder means every such file in it. The curated pool's TOML files
+are dialogs too: each reply after two of its situation's contexts.
 
 Dialogs       {"turns": [{"role": "a" | "b", "text"}], "split", "source", "license", "lang",
                "persona": [facts of a, facts of b]}
@@ -11,8 +12,9 @@ Rated replies {"context": [{"role": "user" | "bot", "text"}], "reply", "label": 
 
 import gzip
 import json
+import tomllib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +23,8 @@ from storage.dialog import Message, Role
 
 VALID_SHARE = 0.05
 """Share of dialogs held back where a file names no split: chosen by a hash of the id, so the same ones each time."""
+
+ENDINGS = (".jsonl", ".jsonl.gz", ".toml")
 
 ROLES: dict[str, Role] = {"a": "user", "b": "assistant", "user": "user", "bot": "assistant", "assistant": "assistant"}
 
@@ -55,12 +59,24 @@ class RatedReply:
     liked: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedVote:
+    """A vote on a reply of ours, with the features that it had when it was chosen."""
+
+    dialog_id: str
+    features: Mapping[str, float]
+    liked: bool
+
+
 def read_dialogs(path: Path) -> Iterator[CorpusDialog]:
     """The dialogs of a file or folder. Raises CorpusError on a file that is missing or has another shape."""
     for file, number, record in _records(path):
+        if file.suffix == ".toml":
+            yield from _situation(record)
+            continue
         try:
             yield _dialog(record, file, number)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise _shape_error(file, number, record, "a dialog needs `turns` or `messages`") from error
 
 
@@ -75,6 +91,19 @@ def read_ratings(path: Path) -> Iterator[RatedReply]:
             raise _shape_error(file, number, record, "a rated reply needs `context`, `reply`, `label`") from error
 
 
+def read_votes(path: Path) -> Iterator[LoggedVote]:
+    """The votes in a `kith export dialogs` file, with the features of what was chosen. Raises CorpusError."""
+    for file, number, record in _records(path):
+        try:
+            for turn in (turn for message in record["messages"] for turn in message["turns"]):
+                chosen = [candidate["features"] for candidate in turn["candidates"] if candidate["chosen"]]
+                for vote in turn["votes"] if chosen else ():
+                    if vote["value"] != 0:
+                        yield LoggedVote(record["id"], chosen[0], vote["value"] > 0)
+        except (KeyError, TypeError) as error:
+            raise _shape_error(file, number, record, "a line of `kith export dialogs` is needed") from error
+
+
 def held_back(dialog_id: str, share: float = VALID_SHARE) -> bool:
     """Whether a dialog belongs to the held-back part: by a hash of its id, the same on every machine."""
     return zlib.crc32(dialog_id.encode()) % 10_000 < share * 10_000
@@ -83,11 +112,14 @@ def held_back(dialog_id: str, share: float = VALID_SHARE) -> bool:
 def _records(path: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
     if not path.exists():
         raise CorpusError(f"{path} does not exist: name a .jsonl or .jsonl.gz file, or a folder of them.")
-    files = sorted(f for f in path.iterdir() if f.name.endswith((".jsonl", ".jsonl.gz"))) if path.is_dir() else [path]
+    files = sorted(f for f in path.iterdir() if f.name.endswith(ENDINGS)) if path.is_dir() else [path]
     if not files:
-        raise CorpusError(f"{path} holds no .jsonl or .jsonl.gz file.")
+        raise CorpusError(f"{path} holds no file that ends in {', '.join(ENDINGS)}.")
     for file in files:
         number = 0
+        if file.suffix == ".toml":
+            yield from _situations(file)
+            continue
         try:
             with _open(file) as lines:
                 for number, line in enumerate(lines, 1):
@@ -97,7 +129,27 @@ def _records(path: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
                             raise CorpusError(f"{file}, line {number}: a JSON object is needed on each line.")
                         yield file, number, record
         except (json.JSONDecodeError, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
-            raise CorpusError(f"{file}, after line {number}: cannot be read ({error}).") from error
+            raise CorpusError(f"{file}, near line {number}: cannot be read ({error}).") from error
+
+
+def _situations(file: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+    try:
+        situations = tomllib.loads(file.read_text(encoding="utf-8"))["situation"]
+        yield from (
+            (file, number, {key: s[key] for key in ("name", "contexts", "replies")})
+            for number, s in enumerate(situations, 1)
+        )
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, OSError) as error:
+        raise CorpusError(f"{file} cannot be read as a pool file ({error}).") from error
+
+
+def _situation(record: dict[str, Any]) -> Iterator[CorpusDialog]:
+    name, contexts = record["name"], record["contexts"]
+    split = "valid" if held_back(name) else "train"
+    for number, reply in enumerate(record["replies"]):
+        for place in {number % len(contexts), (number + 3) % len(contexts)}:
+            messages = Message("user", contexts[place]), Message("assistant", reply)
+            yield CorpusDialog(f"{name}/{number}/{place}", "curated", split, messages, lang="en")
 
 
 def _open(file: Path) -> TextIO:
@@ -110,13 +162,15 @@ def _dialog(record: dict[str, Any], file: Path, number: int) -> CorpusDialog:
     dialog_id = str(record.get("id", f"{file.name}:{number}"))
     facts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     if "turns" in record:
-        messages = tuple(Message(ROLES[t["role"]], t["text"]) for t in record["turns"])
+        messages = tuple(Message(ROLES[t["role"]], _text(t["text"])) for t in record["turns"])
         if record.get("persona"):
             facts = tuple(record["persona"][0]), tuple(record["persona"][1])
     else:
         system = " ".join(m["content"] for m in record["messages"] if m["role"] == "system")
         facts = (), (system,) if system else ()
-        messages = tuple(Message(ROLES[m["role"]], m["content"]) for m in record["messages"] if m["role"] != "system")
+        messages = tuple(
+            Message(ROLES[m["role"]], _text(m["content"])) for m in record["messages"] if m["role"] != "system"
+        )
     split = record.get("split") or ("valid" if held_back(dialog_id) else "train")
     source = str(record.get("source", file.name.split(".")[0]))
     return CorpusDialog(
@@ -127,15 +181,21 @@ def _dialog(record: dict[str, Any], file: Path, number: int) -> CorpusDialog:
 def _rating(record: dict[str, Any], file: Path, number: int) -> RatedReply:
     if "prompt" in record:
         spoken = [m for m in record["prompt"] if m["role"] != "system"]
-        messages = tuple(Message(ROLES[m["role"]], m["content"]) for m in spoken)
+        messages = tuple(Message(ROLES[m["role"]], _text(m["content"])) for m in spoken)
         reply = record["completion"][0]["content"]
     else:
-        messages = tuple(Message(ROLES[m["role"]], m["text"]) for m in record["context"])
+        messages = tuple(Message(ROLES[m["role"]], _text(m["text"])) for m in record["context"])
         reply = record["reply"]
     dialog_id = str(record.get("dialog_id", f"{file.name}:{number}"))
     split = record.get("split") or ("valid" if held_back(dialog_id, 0.15) else "train")
     source = str(record.get("source", file.name.split(".")[0]))
-    return RatedReply(dialog_id, source, split, messages, reply, bool(record["label"]))
+    return RatedReply(dialog_id, source, split, messages, _text(reply), bool(record["label"]))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
 
 
 def _shape_error(file: Path, number: int, record: dict[str, Any], need: str) -> CorpusError:

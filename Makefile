@@ -1,0 +1,44 @@
+# make run    sets up and talks: Telegram when TELEGRAM_BOT_TOKEN is set, the terminal otherwise
+# make test   sets up and tests            make check   format, lint, types
+# make clean  removes the environment
+
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+# Waiting threads sleep instead of spinning: with a busy neighbour a turn is 6 to 60 times faster.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: run test check clean
+
+run: $(VENV)/.run
+	@$(BIN)/kith run
+
+test: $(VENV)/.dev
+	@$(BIN)/pytest
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV)
+
+# PyTorch comes first and alone: a looser request would fetch gigabytes of CUDA that a small machine cannot use.
+$(VENV)/.run: pyproject.toml constraints.txt | python
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up: this takes some minutes, once."
+	@$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)" && \
+	 $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e . || \
+	 { echo "Kith could not be installed: check the network and run make again (pip's words are above)." >&2; exit 2; }
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" || \
+	 { echo "The tools for tests could not be installed: check the network and run make again." >&2; exit 2; }
+	@touch $@
+
+.PHONY: python
+python:
+	@$(if $(PYTHON),$(PYTHON),false) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	 { echo "Kith needs Python 3.11 or newer with venv: install it, or name it with make PYTHON=/path/to/python3." >&2; exit 2; }

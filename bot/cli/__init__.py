@@ -1,0 +1,68 @@
+"""The `kith` command. Verbs are in small files by subject; each imports what it needs when it runs, so that
+`kith --help` is there at once.
+
+It ends with 0; with 2 and one sentence for a mistake of the person at the keyboard; a traceback means a fault of ours.
+"""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+import typer
+
+from bot.cli import log, pool, talk, train
+
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin turn a reply of 0.1 s into 6 s once another program wants a core
+    "TOKENIZERS_PARALLELISM": "false",  # no warning about forks
+    "TRANSFORMERS_VERBOSITY": "error",  # no reports about loading
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
+"""What must be there before torch and transformers are imported. What the user set stays."""
+
+MISTAKES = {
+    "bot.settings": "UserError",
+    "generation.generator": "GeneratorError",
+    "ranking.policy": "PolicyError",
+    "ranking.pool": "PoolError",
+    "ranking.pretrained": "ModelError",
+    "storage.corpora": "CorpusError",
+    "storage.database": "StoreError",
+    "storage.files": "ExportError",
+}
+"""By module, the errors whose message is one sentence for the person at the keyboard."""
+
+app = typer.Typer(
+    help="An AI friend for Telegram and the terminal that learns from every 👍.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(talk.app)
+app.add_typer(log.app)
+app.add_typer(pool.app, name="pool")
+app.add_typer(train.app, name="train")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command, by default the one that was typed, and returns the program's exit code."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    try:
+        app(arguments)
+    except SystemExit as end:  # the way in which every command ends
+        return end.code if isinstance(end.code, int) else 0
+    except mistakes() as error:
+        typer.echo(f"kith: {error}", err=True)
+        return 2
+    return 0
+
+
+def mistakes() -> tuple[type[Exception], ...]:
+    """The classes that MISTAKES names. A module that was not imported has raised nothing, so none is imported here."""
+    return tuple(getattr(sys.modules[module], name) for module, name in MISTAKES.items() if module in sys.modules)

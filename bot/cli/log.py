@@ -1,0 +1,167 @@
+"""What the owner of a bot does with its log: `kith export`, `kith stats`, `kith dialogs`, `kith forget`."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli.output import Json, Yes, show_json, show_table
+
+if TYPE_CHECKING:
+    from storage.browse import LoggedTurn
+    from storage.stats import Approval
+    from storage.store import SqlDialogStore
+
+app = typer.Typer()
+dialogs = typer.Typer(help="Look at dialogs.", no_args_is_help=True)
+app.add_typer(dialogs, name="dialogs")
+
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+
+
+@app.command()
+def export(
+    format: Annotated[str, typer.Argument(help="dialogs, messages, votes, preferences or ranking.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Ends in .jsonl, .csv (both also with .gz) or .parquet; none: JSON lines here."),
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(formats=TIMES, help="From this time on.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=TIMES, help="Before this time.")] = None,
+    chat: Annotated[str | None, typer.Option(help="One chat, such as telegram:42.")] = None,
+    liked: Annotated[bool, typer.Option("--liked", help="Only replies with a 👍.")] = False,
+    disliked: Annotated[
+        bool, typer.Option("--disliked", help="Only replies with a 👎; with --liked: with a vote.")
+    ] = False,
+    source: Annotated[str | None, typer.Option(help="Only replies of retrieval, generation or fallback.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="So many records at most.")] = None,
+    real_names: Annotated[bool, typer.Option("--real-names", help="Ids of people and chats, not pseudonyms.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the log as records for training. Who opted out by /privacy is left out."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from bot.settings import load_settings
+    from storage.export import Filters, count, load_salt
+    from storage.export import export as export_records
+    from storage.store import SqlDialogStore
+
+    settings = load_settings()
+    filters = Filters(local(since), local(until), chat, liked, disliked, source, limit)
+    salt = None if real_names else load_salt(settings.data_dir)
+    screen = Console(stderr=True)
+    with SqlDialogStore(settings.database) as store, Progress(console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("dialogs", total=count(store, filters))
+        records = export_records(store, format, file, filters, salt, lambda done: bar.advance(task, done))
+    if as_json and file:
+        show_json({"format": format, "file": str(file), "records": records})
+    else:
+        typer.echo(f"{records} records" + (f" in {file}" if file else ""), err=True)
+
+
+@app.command()
+def stats(as_json: Json = False) -> None:
+    """Show people, turns, votes, approval by source and version, and how long replies take."""
+    from storage.stats import read_stats
+
+    with open_log() as store, store.reading() as connection:
+        found = read_stats(connection)
+    if as_json:
+        show_json(found)
+        return
+    counts = ("people", "dialogs", "messages", "turns", "rejected", "fallbacks")
+    show_table(("log", "#"), ((name, getattr(found, name)) for name in counts))
+    groups = (found.approval, *found.by_source, *found.by_version)
+    show_table(("approval", "#turns", "#👍", "#👎", "#share", "95 %"), map(approval_row, groups))
+    if found.reasons:
+        show_table(("👎 because", "#"), found.reasons.items())
+    slow = [stage for stage in found.latency if stage.p95 >= 0.0005]  # the others would only show zeros
+    if slow:
+        times = ((stage.stage, stage.turns, f"{stage.p50:.3f}", f"{stage.p95:.3f}") for stage in slow)
+        show_table(("seconds", "#turns", "#median", "#95 %"), times)
+
+
+@dialogs.command("list")
+def list_dialogs(
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show the latest dialogs."""
+    with open_log() as store:
+        found = store.dialogs(limit)
+    if as_json:
+        show_json(found)
+        return
+    rows = ((d.id, d.chat, d.active_at, d.turns, d.likes, d.dislikes) for d in found)
+    show_table(("id", "chat", "latest", "#turns", "#👍", "#👎"), rows)
+
+
+@dialogs.command()
+def show(dialog_id: Annotated[str, typer.Argument(metavar="ID")], as_json: Json = False) -> None:
+    """Show a dialog with its votes; --json has every candidate too."""
+    from bot.settings import UserError
+
+    with open_log() as store:
+        dialog = store.dialog(dialog_id)
+    if dialog is None:
+        raise UserError(f"There is no dialog {dialog_id}: `kith dialogs list` shows the latest.")
+    if as_json:
+        show_json(dialog)
+        return
+    rows: list[tuple[object, ...]] = []
+    for message in dialog.messages:
+        rows.append((message.at, message.person_id, message.text, ""))
+        rows += (reply_row(turn) for turn in message.turns)
+    show_table(("time", "who", "text", "votes"), rows, dialog.chat)
+
+
+@app.command()
+def forget(
+    person: Annotated[str, typer.Argument(help="Such as telegram:42 or console:me.")],
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Delete everything of a person for good."""
+    from bot.settings import UserError
+
+    with open_log() as store:
+        if store.personal_data(person)["person"] is None:
+            raise UserError(f"Nothing is kept of {person}: `kith dialogs list` shows what people are called.")
+        if not yes:
+            typer.confirm(f"Delete all dialogs, votes and settings of {person} for good?", abort=True, err=True)
+        counts = store.forget(person)
+    if as_json:
+        show_json(counts)
+    else:
+        show_table(("deleted", "#rows"), counts.items())
+
+
+def open_log() -> "SqlDialogStore":
+    """The log that the settings name."""
+    from bot.settings import load_settings
+    from storage.store import SqlDialogStore
+
+    return SqlDialogStore(load_settings().database)
+
+
+def local(time: datetime | None) -> datetime | None:
+    """A time that was typed is of this machine's zone."""
+    return None if time is None else time.astimezone()
+
+
+def approval_row(group: "Approval") -> tuple[object, ...]:
+    """A line of the table of approval."""
+    counts = group.name, group.turns, group.likes, group.dislikes
+    if group.share is None:
+        return *counts, "", ""
+    return *counts, f"{group.share:.0%}", f"{group.low:.0%} to {group.high:.0%}"
+
+
+def reply_row(logged: "LoggedTurn") -> tuple[object, ...]:
+    """A reply as a line of a dialog."""
+    marks = ["👍" if vote.value > 0 else " ".join(("👎", vote.reason)).strip() for vote in logged.votes]
+    if logged.rejected:
+        marks.append("sent back")
+    return logged.turn.at, "Kith", logged.turn.decision.reply, ", ".join(marks)

@@ -1,0 +1,79 @@
+"""What verbs print: a table for people or, with --json, a document for programs; and where the logs go."""
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+PACKAGES = ("bot", "generation", "ranking", "storage")
+WHOLE = ("id", "latest", "time")
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def show_json(document: Any) -> None:
+    """Prints a document to standard output; dataclasses become objects, times ISO 8601."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
+    """Prints a table as wide as the terminal. A column whose name begins with "#" is of numbers; ids, to be
+    copied, and times are not broken into lines."""
+    from rich import box
+    from rich.console import Console, JustifyMethod
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        justify: JustifyMethod = "right" if name.startswith("#") else "left"
+        table.add_column(name.removeprefix("#"), justify=justify, overflow="fold", no_wrap=name in WHOLE)
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    Console(highlight=False).print(table)
+
+
+def log_to_screen(level: str) -> None:
+    """Our own logs from this level on, and the warnings of others, to standard error."""
+    logging.basicConfig(format=LOG_FORMAT)
+    for package in PACKAGES:
+        logging.getLogger(package).setLevel(level)
+
+
+def log_to_file(file: Path, level: str) -> None:
+    """The same to the end of a file. Raises UserError when it cannot be written."""
+    from bot.settings import UserError
+
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        logging.basicConfig(format=LOG_FORMAT, filename=file, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{file} cannot be written ({error.strerror}): set KITH_DATA_DIR to a folder that can."
+        ) from None
+    for package in PACKAGES:
+        logging.getLogger(package).setLevel(level)
+
+
+def local_time(at: datetime) -> str:
+    """A time as people read it, in the zone of this machine."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _cell(value: object) -> str:
+    return local_time(value) if isinstance(value, datetime) else str(value)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} is not fit for JSON")

@@ -1,0 +1,82 @@
+"""`kith run`, `kith chat` and `kith doctor`: talking, and whether all is there for it."""
+
+import asyncio
+import re
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli.output import Json, log_to_file, log_to_screen, show_json
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
+
+app = typer.Typer()
+
+NAME = re.compile(r"[\w.-]{1,64}")
+
+
+@app.command()
+def run() -> None:
+    """Talk in Telegram when a token is set, else in this terminal."""
+    from bot.settings import load_settings
+
+    settings = load_settings()
+    if settings.telegram_bot_token:
+        log_to_screen(settings.log_level)
+        asyncio.run(serve(settings))
+        return
+    typer.echo("To talk in Telegram, get a token from @BotFather and write TELEGRAM_BOT_TOKEN=... into .env.", err=True)
+    chat()
+
+
+@app.command()
+def chat(name: Annotated[str, typer.Option(help="Who you are; each name has a dialog of its own.")] = "me") -> None:
+    """Talk in this terminal, or between pipes: `echo hi | kith chat`."""
+    from bot.settings import UserError, load_settings
+
+    if not NAME.fullmatch(name):
+        raise UserError("A name is made of letters, digits, dots, - and _, 64 at most.")
+    settings = load_settings()
+    log_to_file(settings.data_dir / "chat.log", settings.log_level)  # the screen is for the dialog
+    with suppress(KeyboardInterrupt):
+        asyncio.run(talk(settings, name))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check settings, database, models and token; say what to do about what is wrong."""
+    from bot.doctor import examine, show
+
+    if as_json:
+        checks = list(examine())
+        show_json(checks)
+    else:
+        checks = show(examine())
+    raise typer.Exit(0 if all(check.fine for check in checks) else 2)
+
+
+async def serve(settings: "Settings") -> None:
+    """Telegram, until it is stopped."""
+    from bot import telegram_chat
+    from bot.assemble import open_bot
+
+    async with open_bot(settings) as conversation:
+        await telegram_chat.run(settings, conversation)
+
+
+async def talk(settings: "Settings", name: str) -> None:
+    """The terminal chat. The models take seconds to load, in which there is something to look at."""
+    from bot.console_chat import ConsoleChat, system_language
+    from bot.console_screen import Screen, interruptible
+    from bot.texts import load_texts
+
+    screen, texts, language = Screen(), load_texts(), system_language()
+    waking = texts.say(texts.language(language), "console_waking")
+    async with AsyncExitStack() as stack:
+        with screen.working(waking), interruptible():
+            from bot.assemble import open_bot
+
+            conversation = await stack.enter_async_context(open_bot(settings))
+        await ConsoleChat(conversation, screen, name, language).run()

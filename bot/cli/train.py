@@ -1,0 +1,131 @@
+"""`kith train`: a ranker or a generator of your own, from public dialogs and from what `kith export` writes."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bot.cli.output import Json, log_to_screen, show_json, show_table
+
+app = typer.Typer(help="Train models.", no_args_is_help=True)
+
+Out = Annotated[Path, typer.Option(help="Folder to write; a run that was cut off goes on from there.")]
+Base = Annotated[str, typer.Option(help="Folder or hub id of the model to start from.")]
+Minutes = Annotated[float, typer.Option(min=0, help="Stop after so long; 0: when it is done.")]
+Seed = Annotated[int, typer.Option(help="Of all that is random.")]
+
+
+@app.command()
+def ranker(
+    data: Annotated[list[Path], typer.Option(help="Dialogs: a .jsonl(.gz) file or a folder of them; give several.")],
+    votes: Annotated[list[Path], typer.Option(help="Rated replies, likewise.")],
+    out: Out,
+    base: Base = "",
+    positions: Annotated[int, typer.Option(min=0, help="Places in dialogs to learn from.")] = 10_000,
+    pool_replies: Annotated[int, typer.Option(min=0, help="Examples from the curated pool.")] = 4_000,
+    rank: Annotated[int, typer.Option(min=1, help="Of the LoRA adapter.")] = 16,
+    frozen_layers: Annotated[int, typer.Option(min=0, help="Lowest layers that stay as they are.")] = 2,
+    epochs: Annotated[float, typer.Option(min=0)] = 1.0,
+    batch: Annotated[int, typer.Option(min=1, help="Pairs a step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 5e-4,
+    minutes: Minutes = 0.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train the ranker: which replies earn a 👍. Use it by KITH_RANKER."""
+    with training():
+        from ranking.train import RankerTraining, train_ranker
+
+        run = RankerTraining(
+            dialogs=tuple(data),
+            votes=tuple(votes),
+            out=out,
+            base=base,
+            positions=positions,
+            pool_replies=pool_replies,
+            rank=rank,
+            frozen_layers=frozen_layers,
+            epochs=epochs,
+            batch=batch,
+            learning_rate=learning_rate,
+            minutes=minutes,
+            seed=seed,
+        )
+        report(train_ranker(run), as_json)
+
+
+@app.command()
+def generator(
+    data: Annotated[list[Path], typer.Option(help="Dialogs: a .jsonl(.gz) file or a folder of them; give several.")],
+    out: Out,
+    base: Base = "",
+    personas: Annotated[Path | None, typer.Option(help="Folder of persona files for dialogs without facts.")] = None,
+    vocab_size: Annotated[int, typer.Option(min=300, help="Tokens of a new tokenizer.")] = 8192,
+    width: Annotated[int, typer.Option(min=64, help="Of a new model; heads are 64 wide.")] = 384,
+    layers: Annotated[int, typer.Option(min=1, help="Of a new model.")] = 6,
+    length: Annotated[int, typer.Option(min=32, help="Tokens a row: how far back it can look.")] = 512,
+    batch_rows: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 4,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches a step.")] = 2,
+    epochs: Annotated[float, typer.Option(min=0)] = 1.0,
+    steps: Annotated[int, typer.Option(min=0, help="Instead of epochs; 0: by epochs.")] = 0,
+    muon_lr: Annotated[float, typer.Option(min=0, help="Learning rate of the matrices.")] = 4e-3,
+    adamw_lr: Annotated[float, typer.Option(min=0, help="Learning rate of all else.")] = 3e-3,
+    weight_decay: Annotated[float, typer.Option(min=0)] = 0.01,
+    loss_on: Annotated[Literal["both", "assistant"], typer.Option(help="Which side's words are learnt.")] = "both",
+    lang: Annotated[str, typer.Option(help="Language of the dialogs; those of others are left out.")] = "en",
+    minutes: Minutes = 0.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train the generator, from scratch or onward from any causal model. Use it by KITH_GENERATOR."""
+    with training():
+        from generation.train import GeneratorTraining, train_generator
+
+        run = GeneratorTraining(
+            data=tuple(data),
+            out=out,
+            base=base,
+            personas=personas,
+            vocab_size=vocab_size,
+            width=width,
+            layers=layers,
+            length=length,
+            batch_rows=batch_rows,
+            accumulate=accumulate,
+            epochs=epochs,
+            steps=steps,
+            muon_lr=muon_lr,
+            adamw_lr=adamw_lr,
+            weight_decay=weight_decay,
+            loss_on=loss_on,
+            lang=lang,
+            minutes=minutes,
+            seed=seed,
+        )
+        report(train_generator(run), as_json)
+
+
+@contextmanager
+def training() -> Iterator[None]:
+    """Progress on the screen; what a person can mend (no data, a library that is not installed) as a UserError."""
+    from bot.settings import UserError
+
+    os.environ["TRANSFORMERS_VERBOSITY"] = "warning"  # the Trainer shows its progress bar from this level on only
+    log_to_screen("INFO")
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(f"Training needs {error.name}: pip install 'kith[train]'.") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def report(facts: Mapping[str, object], as_json: bool) -> None:
+    """What came of it; training.json in the folder says the same and more."""
+    if as_json:
+        show_json(facts)
+    else:
+        show_table(("", ""), facts.items())

@@ -1,0 +1,172 @@
+"""`kith doctor`: is all there that a bot needs, and does it work? Every model is loaded and answers one message."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from bot.settings import Settings, UserError, env_name, load_settings
+from storage.dialog import Candidate, Context, Message
+
+GREETING = Context((Message("user", "Hi! How are you today?"),), persona="I am Kith, and I like to talk.")
+BAD_NEWS = Context((Message("user", "I lost my job today and I feel awful."),))
+FITTING = "I'm so sorry. Do you want to tell me what happened?"
+SENSELESS = "Purple seven of the banana, la la la."
+
+SAME = 0.01
+"""Log-odds by which the scores of FITTING and SENSELESS must differ."""
+
+OURS = ("bot.", "generation.", "ranking.", "storage.")
+
+
+class Unfit(Exception):
+    """Something that is there but does not do its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at, what was found, and what to do if it is not fine."""
+
+    name: str
+    fine: bool
+    found: str
+    advice: str = ""
+
+
+def examine() -> Iterator[Check]:
+    """All checks, one after the other; without settings there is nothing else to look at."""
+    try:
+        settings = load_settings()
+    except UserError as error:
+        yield Check("settings", False, str(error), "README.md lists the settings and what they may be.")
+        return
+    changed = ", ".join(env_name(name) for name in sorted(settings.model_fields_set))
+    yield Check("settings", True, f"changed: {changed}" if changed else "all as they come")
+    for name, look, advice in (
+        ("database", database, "Correct KITH_DATABASE_URL, or set KITH_DATA_DIR to a folder that can be written."),
+        ("personas", personas, "Correct the file, KITH_PERSONA or KITH_PERSONAS_DIR."),
+        ("retriever", retriever, "Run `make run` again, or correct KITH_RETRIEVER; KITH_RETRIEVED=0 does without it."),
+        ("generator", generator, "Correct KITH_GENERATOR or KITH_REMOTE_URL; KITH_CANDIDATES=0 does without it."),
+        ("ranker", ranker, "Correct KITH_RANKER, or make one by `kith train ranker`."),
+        ("policy", policy, "Correct KITH_POLICY, or leave it out for the shipped one."),
+        ("Telegram", telegram, "Until then, `kith chat` talks in this terminal."),
+    ):
+        yield check(name, look, settings, advice)
+
+
+def check(name: str, look: Callable[[Settings], str], settings: Settings, advice: str) -> Check:
+    """One check: what `look` found, or the error that it raised."""
+    try:
+        return Check(name, True, look(settings))
+    except Exception as error:  # whatever a part suffers from is what is to be shown
+        ours = type(error).__module__.startswith(OURS)
+        return Check(name, False, str(error) if ours else f"{type(error).__name__}: {error}", advice)
+
+
+def database(settings: Settings) -> str:
+    """Opens the log and counts."""
+    from storage.stats import read_stats
+    from storage.store import SqlDialogStore
+
+    with SqlDialogStore(settings.database) as store, store.reading() as connection:
+        found = read_stats(connection)
+    without_password = re.sub(r"//[^/]*@", "//", settings.database)
+    return f"{without_password}: {found.turns} turns, {found.people} people"
+
+
+def personas(settings: Settings) -> str:
+    """Reads the persona files."""
+    from bot.personas import known_persona, load_personas
+
+    found = load_personas(settings.personas_dir)
+    return f"{', '.join(found)}; new chats: {known_persona(found, settings.persona)}"
+
+
+def retriever(settings: Settings) -> str:
+    """Loads the bi-encoder, and the pool of curated, liked and imported replies."""
+    from bot.assemble import load_retriever, open_store
+    from ranking.pretrained import minilm_or
+
+    if not settings.retrieved:
+        return "switched off by KITH_RETRIEVED=0"
+    with open_store(settings) as store:
+        loaded = load_retriever(settings, store)
+    return f"{loaded.version}, from {minilm_or(settings.retriever)}; {first(loaded.propose([GREETING])[0])}"
+
+
+def generator(settings: Settings) -> str:
+    """Loads the language model, or asks the server."""
+    from bot.assemble import load_generator
+    from generation.generator import STARTER
+
+    if not settings.candidates:
+        return "switched off by KITH_CANDIDATES=0"
+    loaded = load_generator(settings)
+    place = settings.remote_url or settings.generator or str(STARTER)
+    return f"{loaded.version}, from {place}; {first(loaded.propose([GREETING])[0])}"
+
+
+def ranker(settings: Settings) -> str:
+    """Loads the cross-encoder and compares a fitting reply to a senseless one."""
+    from ranking.ranker import STARTER, CrossEncoderRanker
+
+    loaded = CrossEncoderRanker(settings.ranker)
+    replies = [Candidate(text, "doctor", 0.0) for text in (FITTING, SENSELESS)]
+    fitting, senseless = loaded.score([(BAD_NEWS, replies)])[0]
+    scores = f"{fitting:.2f} for a fitting reply, {senseless:.2f} for a senseless one"
+    if not abs(fitting - senseless) >= SAME:  # so that NaN is unfit too
+        raise Unfit(f"It does not tell replies apart: {scores}.")
+    return f"{loaded.version}, from {settings.ranker or STARTER}; {scores}"
+
+
+def policy(settings: Settings) -> str:
+    """Reads the weights; one for a feature that nothing computes would silently count for nothing."""
+    from ranking.features import cheap_features
+    from ranking.policy import SHIPPED, load_weights
+
+    loaded = load_weights(settings.policy)
+    unknown = {*loaded.weights, *loaded.vetoes} - {*cheap_features(), "ranker"}
+    if unknown:
+        raise Unfit(f"Nothing computes the features {', '.join(sorted(unknown))}.")
+    return f"{loaded.version}, from {settings.policy or SHIPPED}"
+
+
+def telegram(settings: Settings) -> str:
+    """Asks Telegram who the bot is."""
+    from bot.telegram_chat import check_token
+
+    if not settings.telegram_bot_token:
+        return "no TELEGRAM_BOT_TOKEN: `kith run` talks in this terminal"
+    return asyncio.run(check_token(settings))
+
+
+def first(candidates: Sequence[Candidate]) -> str:
+    """What a source says to GREETING. Raises Unfit when it says nothing."""
+    if not candidates:
+        raise Unfit(f"It has no reply to {GREETING.last!r}.")
+    return f"says {candidates[0].text!r}"
+
+
+def show(checks: Iterable[Check]) -> list[Check]:
+    """Prints the checks as a table that grows, and returns them."""
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column()
+    table.add_column(overflow="fold")  # of a path every letter counts
+    done: list[Check] = []
+    with Live(table, console=Console(highlight=False), auto_refresh=False) as live:
+        for check in checks:
+            done.append(check)
+            mark = Text("✓", "green") if check.fine else Text("✗", "bold red")
+            text = Text(check.found, "" if check.fine else "red")
+            if not check.fine:
+                text.append(f"\n→ {check.advice}", "yellow")
+            table.add_row(mark, check.name, text)
+            live.refresh()
+    return done

@@ -1,0 +1,210 @@
+"""The tables of the log. A change here wants a new file in storage/migrations/versions/.
+
+    person -< message >- dialog >- chat        what people said
+              message -< turn -< candidate     what was answered, and everything that was considered
+                         turn -< vote          the opinion that stands; `vote_event` keeps how it came to be
+                         turn -< delivery      where a reply appeared
+                         turn -< pool_entry_turn >- pool_entry
+
+A message goes with its dialog, and a turn with its message: deleting the message of a person deletes what answered it.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, MetaData, Text, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware times in, aware UTC times out: SQLite alone would forget the zone. A naive time is a ValueError."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone: use storage.dialog.now().")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        time: datetime = value
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+class AnyText(TypeDecorator[str]):
+    """Text that people may send as it comes: what no database takes (NUL, lone surrogates) is left out or replaced."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""A counter: SQLite counts by itself only on a column that is called INTEGER."""
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {str: AnyText, datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON}
+
+
+class PersonRow(Base):
+    __tablename__ = "person"
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # "telegram:42"
+    language: Mapped[str]
+    buttons: Mapped[bool]
+    consent: Mapped[bool]
+    at: Mapped[datetime]
+
+
+class ChatRow(Base):
+    __tablename__ = "chat"
+
+    key: Mapped[str] = mapped_column(primary_key=True)  # "telegram:42", with a topic "telegram:-100:7"
+    persona: Mapped[str]  # "": none was chosen
+
+
+class DialogRow(Base):
+    __tablename__ = "dialog"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    chat: Mapped[str] = mapped_column(ForeignKey("chat.key", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime]
+    active_at: Mapped[datetime] = mapped_column(index=True)  # of the last message or reply
+    ended_at: Mapped[datetime | None]  # null: the chat's current dialog
+
+
+# A chat has one current dialog at most, even when two processes begin one at once.
+Index(
+    "uq_dialog_current",
+    DialogRow.chat,
+    unique=True,
+    sqlite_where=DialogRow.ended_at.is_(None),
+    postgresql_where=DialogRow.ended_at.is_(None),
+)
+
+
+class MessageRow(Base):
+    """What a person said."""
+
+    __tablename__ = "message"
+    __table_args__ = (Index(None, "dialog_id", "id"), {"sqlite_autoincrement": True})  # an id never comes twice
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    dialog_id: Mapped[str] = mapped_column(ForeignKey("dialog.id", ondelete="CASCADE"))
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    text: Mapped[str]
+    update_key: Mapped[str] = mapped_column(unique=True)  # what brought it, such as "telegram:update id"
+    external_id: Mapped[str] = mapped_column(index=True)  # the message's id in its chat; "" where there are none
+    at: Mapped[datetime]
+    edited_at: Mapped[datetime | None]
+
+
+class TurnRow(Base):
+    """A reply to a message. After /retry a message has several, of which the last one is not rejected."""
+
+    __tablename__ = "turn"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    message_id: Mapped[int] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), index=True)
+    reply: Mapped[str]
+    reason: Mapped[str]  # of the decision: "policy" or "fallback"
+    probability: Mapped[float]  # with which the reply was drawn; 1 for a fallback
+    versions: Mapped[dict[str, Any]]
+    seconds: Mapped[dict[str, Any]]
+    retry_of: Mapped[str]  # a turn of the same message, or ""
+    rejected: Mapped[bool]  # sent back by /retry: a label, not an answer
+    at: Mapped[datetime]
+
+
+class CandidateRow(Base):
+    """A reply that was considered; `rank` 0 is the best total. A number that is none (NaN, infinite) is null."""
+
+    __tablename__ = "candidate"
+
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    source: Mapped[str]
+    origin: Mapped[str]
+    score: Mapped[float | None]
+    features: Mapped[dict[str, Any]]
+    total: Mapped[float | None]
+    probability: Mapped[float]
+    veto: Mapped[str]
+    chosen: Mapped[bool]
+
+
+class VoteRow(Base):
+    """The vote that stands: value 1 or -1. One that was taken back leaves its row in `vote_event` only."""
+
+    __tablename__ = "vote"
+
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), primary_key=True, index=True)
+    value: Mapped[int]
+    kind: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+
+
+class VoteEventRow(Base):
+    """A change of a vote: value 0 took it back."""
+
+    __tablename__ = "vote_event"
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), index=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    value: Mapped[int]
+    kind: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+
+
+class DeliveryRow(Base):
+    """A message of the front end that shows a reply, or a part of it."""
+
+    __tablename__ = "delivery"
+
+    chat: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), index=True)
+
+
+class PoolEntryRow(Base):
+    """A liked or imported reply that retrieval may say; the curated ones live in files."""
+
+    __tablename__ = "pool_entry"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    reply: Mapped[str]
+    contexts: Mapped[list[str]]
+    origin: Mapped[str]
+    at: Mapped[datetime]
+
+
+class PoolEntryTurnRow(Base):
+    """The turns that a liked entry came from, so that it goes when all of them are forgotten."""
+
+    __tablename__ = "pool_entry_turn"
+
+    entry_id: Mapped[str] = mapped_column(ForeignKey("pool_entry.id", ondelete="CASCADE"), primary_key=True)
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True, index=True)

@@ -1,0 +1,152 @@
+"""What the log says about how Kith does: counts, approval with its uncertainty, and how long replies take."""
+
+import json
+import math
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, select
+
+from storage.schema import CandidateRow, MessageRow, PersonRow, TurnRow, VoteRow
+
+Z95 = 1.959964
+"""Standard deviations on each side that hold 95 % of a normal distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """How a group of turns was liked."""
+
+    name: str
+    turns: int
+    likes: int
+    dislikes: int
+    share: float | None
+    """Likes among the votes; None without votes."""
+    low: float
+    """Lower end of the share's 95 % Wilson interval."""
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long a stage takes, in seconds."""
+
+    stage: str
+    turns: int
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The whole log in numbers."""
+
+    people: int
+    dialogs: int
+    """Those in which something was said."""
+    messages: int
+    """User messages."""
+    turns: int
+    rejected: int
+    """Replies that were sent back by /retry."""
+    fallbacks: int
+    approval: Approval
+    reasons: dict[str, int]
+    """What was wrong with disliked replies, the most frequent first."""
+    by_source: tuple[Approval, ...]
+    """By the source of the reply, "fallback" among them; the most turns first."""
+    by_version: tuple[Approval, ...]
+    """By each model and its version, as "name version"; the most turns first."""
+    latency: tuple[Latency, ...]
+    """By stage, and the "total" of a turn's stages; the slowest first."""
+
+
+def read_stats(connection: Connection) -> Stats:
+    """Counts everything. Memory is constant but for the seconds: 8 bytes a turn and stage."""
+    by_source = _by_source(connection)
+    likes, dislikes = sum(group.likes for group in by_source), sum(group.dislikes for group in by_source)
+    turns = _scalar(connection, func.count(TurnRow.id))
+    return Stats(
+        people=_scalar(connection, func.count(PersonRow.id)),
+        dialogs=_scalar(connection, func.count(MessageRow.dialog_id.distinct())),
+        messages=_scalar(connection, func.count(MessageRow.id)),
+        turns=turns,
+        rejected=_scalar(connection, func.count(TurnRow.id).filter(TurnRow.rejected)),
+        fallbacks=_scalar(connection, func.count(TurnRow.id).filter(TurnRow.reason == "fallback")),
+        approval=approval("all", turns, likes, dislikes),
+        reasons=_reasons(connection),
+        by_source=by_source,
+        by_version=_by_version(connection),
+        latency=_latency(connection),
+    )
+
+
+def approval(name: str, turns: int, likes: int, dislikes: int) -> Approval:
+    """The share of likes with its Wilson interval, which holds for few votes and near 0 and 1 as well."""
+    votes = likes + dislikes
+    if votes == 0:
+        return Approval(name, turns, likes, dislikes, share=None, low=0.0, high=1.0)
+    share = likes / votes
+    scale = 1 + Z95**2 / votes
+    middle = (share + Z95**2 / (2 * votes)) / scale
+    spread = Z95 * math.sqrt(share * (1 - share) / votes + Z95**2 / (4 * votes**2)) / scale
+    return Approval(name, turns, likes, dislikes, share, max(0.0, middle - spread), min(1.0, middle + spread))
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The smallest of the values, which are in order, that at least this share of them does not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _scalar(connection: Connection, number: ColumnElement[int]) -> int:
+    return connection.execute(select(number)).scalar_one()
+
+
+def _counts(group: ColumnElement[Any]) -> tuple[ColumnElement[Any], ...]:
+    """The group with its turns, likes and dislikes."""
+    likes, dislikes = (func.count(VoteRow.turn_id).filter(VoteRow.value == value) for value in (1, -1))
+    return group, func.count(TurnRow.id.distinct()), likes, dislikes
+
+
+def _reasons(connection: Connection) -> dict[str, int]:
+    given = func.count(VoteRow.turn_id)
+    counted = select(VoteRow.reason, given).where(VoteRow.reason != "").group_by(VoteRow.reason)
+    rows = connection.execute(counted.order_by(given.desc(), VoteRow.reason))
+    return {row.reason: row[1] for row in rows}
+
+
+def _by_source(connection: Connection) -> tuple[Approval, ...]:
+    source = func.coalesce(CandidateRow.source, "fallback")
+    said = and_(CandidateRow.turn_id == TurnRow.id, CandidateRow.chosen)
+    turns = select(*_counts(source)).select_from(TurnRow).outerjoin(CandidateRow, said).outerjoin(VoteRow)
+    return _largest_first(approval(*row) for row in connection.execute(turns.group_by(source)))
+
+
+def _by_version(connection: Connection) -> tuple[Approval, ...]:
+    versions = cast(TurnRow.versions, Text)
+    turns = select(*_counts(versions)).select_from(TurnRow).outerjoin(VoteRow).group_by(versions)
+    sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for text, count, likes, dislikes in connection.execute(turns):
+        for name, version in json.loads(text).items():
+            sums[f"{name} {version}"].update(turns=count, likes=likes, dislikes=dislikes)
+    return _largest_first(approval(name, **counts) for name, counts in sums.items())
+
+
+def _largest_first(groups: Iterable[Approval]) -> tuple[Approval, ...]:
+    return tuple(sorted(groups, key=lambda group: (-group.turns, group.name)))
+
+
+def _latency(connection: Connection) -> tuple[Latency, ...]:
+    by_stage: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
+    for seconds in connection.scalars(select(TurnRow.seconds).execution_options(yield_per=2000)):
+        for stage, value in {**seconds, "total": sum(seconds.values())}.items():
+            by_stage[stage].append(value)
+    latencies = []
+    for stage, values in by_stage.items():
+        ordered = sorted(values)
+        latencies.append(Latency(stage, len(ordered), percentile(ordered, 0.5), percentile(ordered, 0.95)))
+    return tuple(sorted(latencies, key=lambda latency: -latency.p50))

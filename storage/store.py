@@ -1,0 +1,250 @@
+"""SqlDialogStore: the one door to the log. Rows in, values out; one method is one transaction.
+
+It is synchronous and thread-safe. One thread writes at a time, since SQLite allows no more and eight waiting ones
+would cost its 99th percentile 106 ms. What the methods do is in the modules of this package that they call.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection
+
+from storage import browse, messages, people, pool_rows, rights, turns, votes
+from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
+from storage.database import StoreError, open_database, scrub, writer
+from storage.dialog import Asked, Context, Person, PoolEntry, Turn, Vote
+from storage.pool_rows import LikedReply
+from storage.turns import NotAddressed, UnknownTurn
+
+__all__ = [
+    "DialogSummary",
+    "LikedReply",
+    "LoggedDialog",
+    "LoggedMessage",
+    "LoggedTurn",
+    "NotAddressed",
+    "SqlDialogStore",
+    "StoreError",
+    "UnknownTurn",
+]
+
+log = logging.getLogger(__name__)
+
+
+class SqlDialogStore:
+    """The log of dialogs in a SQL database.
+
+    A chat is called "telegram:<chat id>", with a topic "telegram:<chat id>:<topic id>", or "console:<name>"; a person
+    "telegram:<user id>" or "console:<name>".
+    """
+
+    def __init__(self, url: str, idle_hours: float = 12, context_messages: int = 200) -> None:
+        """Opens the database, made where there is none and brought up to date. Raises StoreError."""
+        self._engine = open_database(url)
+        self._writer = writer(self._engine)
+        self._one_writer = Lock()
+        self._idle = timedelta(hours=idle_hours)
+        self._context_messages = context_messages
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the log, for exports and statistics."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._one_writer, self._writer.begin() as connection:
+            yield connection
+
+    # People and chats
+
+    def person(self, person_id: str, language: str = "") -> Person:
+        """A person, made when unknown; only then `language` is used ("" is English)."""
+        with self.reading() as connection:
+            person = people.find_person(connection, person_id)
+        if person:
+            return person
+        with self._writing() as connection:
+            return people.ensure_person(connection, person_id, language)
+
+    def change_person(
+        self,
+        person_id: str,
+        *,
+        language: str | None = None,
+        buttons: bool | None = None,
+        consent: bool | None = None,
+    ) -> Person:
+        """Sets what a person chose; None leaves it as it is."""
+        changes = {"language": language, "buttons": buttons, "consent": consent}
+        with self._writing() as connection:
+            given = {name: value for name, value in changes.items() if value is not None}
+            return people.change_person(connection, person_id, given)
+
+    def persona(self, chat: str) -> str:
+        """The name of the persona that a chat chose, "" when none."""
+        with self.reading() as connection:
+            return people.persona_of(connection, chat)
+
+    def set_persona(self, chat: str, name: str) -> None:
+        """Sets the persona of a chat."""
+        with self._writing() as connection:
+            people.set_persona(connection, chat, name)
+
+    # Talking
+
+    def take(
+        self, chat: str, person_id: str, text: str, update_key: str, external_id: str = "", language: str = ""
+    ) -> Asked | None:
+        """Keeps a user's message, before anything slow is done with it. None: this update was taken before.
+
+        After `idle_hours` of silence it begins a fresh dialog. `external_id` is its id in the front end, for edits.
+        """
+        with self._writing() as connection:
+            return messages.take(connection, chat, person_id, text, update_key, external_id, language, idle=self._idle)
+
+    def edit(self, chat: str, external_id: str, text: str) -> bool:
+        """Gives a user's message its new text; False when it is unknown."""
+        with self._writing() as connection:
+            return messages.edit(connection, chat, external_id, text)
+
+    def ask_again(self, turn_id: str, person_id: str) -> Asked:
+        """Marks a reply as sent back, which keeps its row, and asks the same message again.
+
+        Only the latest turn of a dialog can be asked again. Raises UnknownTurn, NotAddressed.
+        """
+        with self._writing() as connection:
+            return turns.ask_again(connection, turn_id, person_id)
+
+    def new_dialog(self, chat: str) -> str:
+        """Begins a fresh dialog in a chat, and returns its id."""
+        with self._writing() as connection:
+            return messages.new_dialog(connection, chat)
+
+    def context(self, asked: Asked) -> Context:
+        """The dialog up to the message that was asked: its newest `context_messages` messages.
+
+        `persona` is the NAME of the chat's persona. Raises UnknownTurn when the message was forgotten.
+        """
+        with self.reading() as connection:
+            return turns.context_of(connection, asked, self._context_messages)
+
+    def add_turn(self, turn: Turn) -> None:
+        """Keeps a turn with all its candidates. Raises UnknownTurn when its message was forgotten."""
+        with self._writing() as connection:
+            turns.add_turn(connection, turn)
+
+    def add_delivery(self, turn_id: str, chat: str, external_ids: Sequence[str]) -> None:
+        """Keeps which messages of the front end show a reply. Raises UnknownTurn."""
+        with self._writing() as connection:
+            turns.add_delivery(connection, turn_id, chat, external_ids)
+
+    def turn(self, turn_id: str) -> Turn | None:
+        """A turn as it was logged, or None."""
+        with self.reading() as connection:
+            return turns.find_turn(connection, turn_id)
+
+    def chat_of(self, turn_id: str) -> str | None:
+        """The chat of a turn, or None."""
+        with self.reading() as connection:
+            return turns.chat_of(connection, turn_id)
+
+    def last_turn(self, chat: str) -> Turn | None:
+        """The latest turn of the chat's current dialog that was not sent back."""
+        with self.reading() as connection:
+            return turns.last_turn(connection, chat)
+
+    def turn_at(self, chat: str, external_id: str) -> str | None:
+        """The turn whose reply this message of the front end shows."""
+        with self.reading() as connection:
+            return turns.turn_at(connection, chat, external_id)
+
+    # Votes
+
+    def add_vote(self, vote: Vote, chat: str) -> Vote:
+        """Makes a vote the one that stands, and returns that one; the history is kept.
+
+        Value 0 takes the vote back, or, with a reason, gives the reason to the 👎 that stands. The same vote again
+        changes nothing. Raises UnknownTurn when the turn is not of this chat, NotAddressed.
+        """
+        with self._writing() as connection:
+            return votes.add_vote(connection, vote, chat)
+
+    def vote_of(self, turn_id: str, person_id: str) -> Vote | None:
+        """The vote that stands; None when there was none, or it was taken back."""
+        with self.reading() as connection:
+            return votes.vote_of(connection, turn_id, person_id)
+
+    # Rights
+
+    def personal_data(self, person_id: str) -> dict[str, Any]:
+        """Everything kept about a person, fit for JSON: person, chats, dialogs > messages > replies > votes ..."""
+        with self.reading() as connection:
+            return rights.personal_data(connection, person_id)
+
+    def forget(self, person_id: str) -> dict[str, int]:
+        """Deletes everything of a person for good; how many rows of each kind.
+
+        SQLite's file is rebuilt without them, which takes two seconds for 100 MB. What PostgreSQL keeps of deleted rows
+        goes with its vacuum; its own logs and backups are for its owner to see to.
+        """
+        with self._writing() as connection:
+            counts = rights.forget(connection, person_id)
+        with self._one_writer:
+            if not scrub(self._engine):
+                log.warning("The database is in use: traces of forgotten rows stay in its file until the next /forget.")
+        return counts
+
+    # Pool
+
+    def pool_entries(self) -> list[PoolEntry]:
+        """Liked and imported entries, oldest first (the curated ones live in files)."""
+        with self.reading() as connection:
+            return pool_rows.pool_entries(connection)
+
+    def add_pool_entries(
+        self, entries: Sequence[PoolEntry], from_turns: Mapping[str, Sequence[str]] | None = None
+    ) -> int:
+        """Adds entries that are new by their id; how many. `from_turns`: by entry id, the turns that it came from."""
+        with self._writing() as connection:
+            return pool_rows.add_pool_entries(connection, entries, from_turns or {})
+
+    def remove_pool_entry(self, entry_id: str) -> bool:
+        """Removes an entry; False when it is unknown."""
+        with self._writing() as connection:
+            return pool_rows.remove_pool_entry(connection, entry_id)
+
+    def liked_replies(self, people: int = 2) -> list[LikedReply]:
+        """Replies that at least this many consenting people gave a 👍, and no more a 👎."""
+        with self.reading() as connection:
+            return pool_rows.liked_replies(connection, people)
+
+    # For the owner
+
+    def dialogs(self, limit: int = 20) -> list[DialogSummary]:
+        """The latest dialogs, newest first."""
+        with self.reading() as connection:
+            return browse.list_dialogs(connection, limit)
+
+    def dialog(self, dialog_id: str) -> LoggedDialog | None:
+        """A whole dialog with its turns and votes, or None."""
+        with self.reading() as connection:
+            return browse.read_dialog(connection, dialog_id)

@@ -1,0 +1,116 @@
+"""What the tests of several parts share: a log in SQLite, and one in PostgreSQL, whose server is started here."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete
+
+from storage.schema import Base
+from storage.store import SqlDialogStore
+
+KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+"""What a server need not do for data that nobody keeps."""
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A database that is not there yet."""
+    return f"sqlite:///{tmp_path / 'kith.db'}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The root URL of a PostgreSQL server of our own, on a free loopback port, in a folder that goes with it."""
+    programs = _postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's server programs (initdb, pg_ctl) are not installed")
+    folder = Path(tempfile.mkdtemp(prefix="kith-postgres-"))  # pytest's own folders are closed to other users
+    user = _server_user()
+    if user:
+        shutil.chown(folder, user)
+
+    def run(program: str, *options: str) -> None:
+        command = [str(programs / program), "--pgdata", str(folder / "data"), *options]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user, cwd=folder)
+
+    try:
+        run("initdb", "--username=kith", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        port = _free_port()
+        settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", **UNSAFE}
+        options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
+        run("pg_ctl", "start", "--wait", "--log", str(folder / "log"), "--options", options)
+        try:
+            yield f"postgresql://kith@127.0.0.1:{port}"
+        finally:
+            run("pg_ctl", "stop", "--mode=immediate")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty schema on that server, which is there sooner than a database."""
+    import psycopg
+
+    name = f"kith_{uuid.uuid4().hex}"
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}".encode())
+        yield f"{postgres_server}/postgres?options=-csearch_path%3D{name}"
+        connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def session_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlDialogStore]:
+    """A log in each kind of database, made once."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'kith.db'}"
+    else:
+        url = f"{request.getfixturevalue('postgres_server')}/postgres"
+    with SqlDialogStore(url) as store:
+        yield store
+
+
+@pytest.fixture
+def store(session_store: SqlDialogStore) -> SqlDialogStore:
+    """An empty log in each kind of database: emptied, which takes a tenth of the time of making one."""
+    with session_store.reading() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(delete(table))
+    return session_store
+
+
+def _postgres_programs() -> Path | None:
+    """The folder of the newest server: distributions keep it out of PATH, or wrap it there."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: float(path.parts[-3]))
+    found = str(installed[-1]) if installed else shutil.which("pg_ctl")
+    return Path(found).parent if found else None
+
+
+def _server_user() -> str | None:
+    """Who runs the server: we ourselves, unless we are root, whom PostgreSQL refuses."""
+    if os.geteuid() != 0:
+        return None
+    names = {account.pw_name for account in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

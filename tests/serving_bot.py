@@ -1,0 +1,36 @@
+"""The real front end against the loopback Bot API, with fixed answers: what the Telegram tests start from."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bot_api import TOKEN, BotApi
+from fixed_answers import FixedAnswers, conversation_with
+from pydantic import SecretStr
+
+from bot.settings import Settings
+from bot.telegram_chat import run
+
+
+def settings_for(api: BotApi, **others: Any) -> Settings:
+    """Settings for the loopback API."""
+    return Settings(**{"telegram_bot_token": SecretStr(TOKEN), "telegram_api_url": api.url, **others})
+
+
+@asynccontextmanager
+async def serving(api: BotApi, answers: FixedAnswers, **settings: Any) -> AsyncIterator[None]:
+    """The bot, listening; at the end it is stopped as by a signal, and what ended it early is raised."""
+    task = asyncio.create_task(run(settings_for(api, **settings), conversation_with(answers)))
+    started = asyncio.create_task(api.until(lambda: api.called("getUpdates", "setWebhook")))
+    await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if task.done():
+            task.result()
+        yield
+    finally:
+        started.cancel()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,166 @@
+"""Dialogs and rated replies from files, in both shapes, and what is said about files that are broken."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.corpora import CorpusError, held_back, read_dialogs, read_ratings, read_votes
+from storage.dialog import Message
+
+TURNS = [{"role": "a", "text": "hi"}, {"role": "b", "text": "hello"}]
+MESSAGES = [
+    {"role": "system", "content": "You are a cat."},
+    {"role": "user", "content": "hi"},
+    {"role": "assistant", "content": "hello"},
+]
+SAID = (Message("user", "hi"), Message("assistant", "hello"))
+RATING = {"context": [{"role": "user", "text": "hi"}], "reply": "hello", "label": 1}
+
+
+def write(file: Path, *records: Any) -> Path:
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    if file.suffix == ".gz":
+        file.write_bytes(gzip.compress(text.encode()))
+    else:
+        file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_public_dialogs_keep_who_said_what_and_whose_facts_are_whose(tmp_path: Path) -> None:
+    record = {
+        "id": "x:1", "source": "x", "split": "train", "license": "MIT", "lang": "en",
+        "turns": TURNS, "persona": [["I fish."], ["I sing.", "I dance."]],
+    }  # fmt: skip
+    (dialog,) = read_dialogs(write(tmp_path / "x.jsonl", record))
+    assert dialog.messages == SAID
+    assert dialog.personas == (("I fish.",), ("I sing.", "I dance."))
+    assert (dialog.id, dialog.source, dialog.split, dialog.license, dialog.lang) == ("x:1", "x", "train", "MIT", "en")
+
+
+def test_exported_messages_become_dialogs_with_the_system_message_as_the_assistants_facts(tmp_path: Path) -> None:
+    (dialog,) = read_dialogs(write(tmp_path / "own.jsonl", {"messages": MESSAGES}))
+    assert dialog.messages == SAID
+    assert dialog.personas == ((), ("You are a cat.",))
+    assert (dialog.id, dialog.source, dialog.lang) == ("own.jsonl:1", "own", "")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        RATING,
+        {"prompt": MESSAGES[:2], "completion": [{"role": "assistant", "content": "hello"}], "label": True},
+    ],
+)
+def test_both_shapes_of_rated_replies_are_read(tmp_path: Path, record: dict[str, Any]) -> None:
+    (rating,) = read_ratings(write(tmp_path / "votes.jsonl", record))
+    assert (rating.messages, rating.reply, rating.liked) == (SAID[:1], "hello", True)
+    assert (rating.source, rating.dialog_id) == ("votes", "votes.jsonl:1")
+
+
+def test_a_folder_means_every_jsonl_file_in_it_plain_or_packed_in_order(tmp_path: Path) -> None:
+    write(tmp_path / "b.jsonl.gz", {"turns": TURNS})
+    write(tmp_path / "a.jsonl", {"turns": TURNS}, {"turns": TURNS})
+    (tmp_path / "README.md").write_text("not a corpus")
+    assert [dialog.id for dialog in read_dialogs(tmp_path)] == ["a.jsonl:1", "a.jsonl:2", "b.jsonl.gz:1"]
+
+
+def test_empty_lines_are_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_text("\n" + json.dumps({"turns": TURNS}) + "\n\n")
+    assert [dialog.id for dialog in read_dialogs(file)] == ["x.jsonl:2"]
+
+
+def test_scores_of_whole_dialogs_are_not_rated_replies(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.jsonl", {"context": [], "dialog_score": 4}, RATING)
+    assert len(list(read_ratings(file))) == 1
+
+
+def test_a_file_that_is_missing_and_a_folder_without_corpora_are_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere.jsonl", tmp_path):
+        with pytest.raises(CorpusError, match=str(path)):
+            list(read_dialogs(path))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{not json", "near line 2: cannot be read"),
+        ('["a", "list"]', "line 2: a JSON object is needed"),
+        ('{"id": 1, "words": []}', "line 2: a dialog needs `turns` or `messages`; it has id, words"),
+        ('{"turns": [{"role": "narrator", "text": "once"}]}', "line 2: a dialog needs"),
+        ('{"messages": 7}', "line 2: a dialog needs"),
+        ('{"turns": "hi"}', "line 2: a dialog needs"),
+        ('{"turns": [{"role": "a", "text": null}]}', "line 2: a dialog needs"),
+        ('{"messages": [{"role": "user", "content": [{"type": "image"}]}]}', "line 2: a dialog needs"),
+        ('{"turns": [], "persona": [["only one side"]]}', "line 2: a dialog needs"),
+    ],
+)
+def test_a_broken_line_is_named_with_what_it_holds(tmp_path: Path, line: str, said: str) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_text(json.dumps({"turns": TURNS}) + "\n" + line + "\n")
+    with pytest.raises(CorpusError, match=r"x\.jsonl, " + said):
+        list(read_dialogs(file))
+
+
+@pytest.mark.parametrize("missing", ["context", "reply", "label"])
+def test_a_rated_reply_without_a_needed_key_is_named_with_what_it_holds(tmp_path: Path, missing: str) -> None:
+    record = {key: value for key, value in RATING.items() if key != missing}
+    with pytest.raises(CorpusError, match=f"line 1: a rated reply needs .* it has {', '.join(sorted(record))}"):
+        list(read_ratings(write(tmp_path / "x.jsonl", record)))
+
+
+def test_an_empty_completion_is_not_a_rated_reply(tmp_path: Path) -> None:
+    record = {"prompt": MESSAGES[:2], "completion": [], "label": True}
+    with pytest.raises(CorpusError, match="a rated reply needs"):
+        list(read_ratings(write(tmp_path / "x.jsonl", record)))
+
+
+@pytest.mark.parametrize("content", [b"not packed at all", gzip.compress(b'{"turns": []}\n' * 99)[:-20], b""])
+def test_a_packed_file_that_is_broken_or_cut_off_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "x.jsonl.gz"
+    file.write_bytes(content)
+    if content:
+        with pytest.raises(CorpusError, match=r"x\.jsonl\.gz, near line \d+: cannot be read"):
+            list(read_dialogs(file))
+    else:
+        assert list(read_dialogs(file)) == []
+
+
+def test_a_split_that_the_file_names_is_kept(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.jsonl", *({"id": f"{n}", "split": "test", "turns": TURNS} for n in range(50)))
+    assert {dialog.split for dialog in read_dialogs(file)} == {"test"}
+
+
+def test_where_no_split_is_named_one_dialog_in_twenty_is_held_back_and_always_the_same_ones(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.jsonl", *({"id": f"dialog {n}", "turns": TURNS} for n in range(2000)))
+
+    def valid(dialogs: Iterator[Any]) -> list[str]:
+        return [dialog.id for dialog in dialogs if dialog.split == "valid"]
+
+    first = valid(read_dialogs(file))
+    assert 70 <= len(first) <= 130
+    assert valid(read_dialogs(file)) == first
+
+
+def test_all_replies_of_one_dialog_are_on_the_same_side_of_the_split(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.jsonl", *({**RATING, "dialog_id": f"d{n // 4}"} for n in range(400)))
+    sides: dict[str, set[str]] = {}
+    for rating in read_ratings(file):
+        sides.setdefault(rating.dialog_id, set()).add(rating.split)
+    assert all(len(splits) == 1 for splits in sides.values())
+    assert {split for splits in sides.values() for split in splits} == {"train", "valid"}
+
+
+@given(st.text(), st.floats(0, 1), st.floats(0, 1))
+def test_what_is_held_back_of_a_small_share_is_held_back_of_a_larger_one(
+    dialog_id: str, one: float, other: float
+) -> None:
+    assert held_back(dialog_id, min(one, other)) <= held_back(dialog_id, max(one, other))
+    assert held_back(dialog_id, 1.0)
+    assert not held_back(dialog_id, 0.0)

@@ -1,0 +1,140 @@
+"""What a person may ask for: their data, and that it be gone for good."""
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from turn_values import CHAT, PERSON, ask, talk, turn_for
+
+from storage.dialog import PoolEntry, Vote
+from storage.store import SqlDialogStore
+
+GROUP = "telegram:-100"
+OTHER = "telegram:43"
+
+
+def test_personal_data_is_a_document_of_all_that_is_kept(store: SqlDialogStore) -> None:
+    turn = talk(store, "hi", "hello", "hey")
+    store.add_vote(Vote(turn.id, PERSON, -1, "button", "boring"), CHAT)
+    store.add_delivery(turn.id, CHAT, ["7"])
+    store.add_turn(turn_for(store.ask_again(turn.id, PERSON), "good day"))
+    store.set_persona(CHAT, "poet")
+    store.add_pool_entries([PoolEntry("liked-1", "hello", ("hi",), "liked")], {"liked-1": [turn.id]})
+
+    data = json.loads(json.dumps(store.personal_data(PERSON)))
+    assert (data["person"]["id"], data["person"]["consent"]) == (PERSON, True)
+    assert [(chat["key"], chat["persona"]) for chat in data["chats"]] == [(CHAT, "poet")]
+    [message] = data["dialogs"][0]["messages"]
+    assert (message["text"], message["at"][-6:]) == ("hi", "+00:00")
+    first, second = message["replies"]
+    assert (first["reply"], first["rejected"]) == ("hello", True)
+    assert (second["reply"], second["rejected"]) == ("good day", False)
+    assert [candidate["text"] for candidate in first["candidates"]] == ["hello", "hey"]
+    assert first["candidates"][0]["features"] == {"ranker": 0.25, "repetition": 0.0}
+    assert [vote["reason"] for vote in first["votes"]] == ["boring"]
+    assert [event["value"] for event in first["vote_history"]] == [-1]
+    assert [shown["external_id"] for shown in first["shown_as"]] == ["7"]
+    assert [entry["entry_id"] for entry in first["in_pool"]] == ["liked-1"]
+
+
+def test_personal_data_of_a_group_is_one_s_own_share(store: SqlDialogStore) -> None:
+    talk(store, "mine", "to me", chat=GROUP)
+    talk(store, "theirs", "to them", chat=GROUP, person=OTHER)
+    data = json.dumps(store.personal_data(PERSON))
+    assert "to me" in data
+    assert "to them" not in data and "theirs" not in data and OTHER not in data
+
+
+def test_of_a_stranger_nothing_is_kept(store: SqlDialogStore) -> None:
+    assert store.personal_data(PERSON) == {"person": None, "chats": [], "dialogs": []}
+    assert set(store.forget(PERSON).values()) == {0}
+
+
+def test_forgetting_leaves_nothing_of_a_person(store: SqlDialogStore) -> None:
+    turn = talk(store, "hi", "hello", "hey")
+    store.add_vote(Vote(turn.id, PERSON, 1, "button"), CHAT)
+    store.add_delivery(turn.id, CHAT, ["7"])
+    store.new_dialog(CHAT)
+    store.set_persona(CHAT, "poet")
+    counts = store.forget(PERSON)
+    assert counts == {
+        "person": 1, "chat": 1, "dialog": 2, "message": 1, "turn": 1, "candidate": 2,
+        "vote": 1, "vote_event": 1, "pool_entry": 0,
+    }  # fmt: skip
+    assert store.personal_data(PERSON) == {"person": None, "chats": [], "dialogs": []}
+    assert store.turn(turn.id) is None
+    assert store.turn_at(CHAT, "7") is None
+    assert store.persona(CHAT) == ""
+    assert store.dialogs() == []
+    assert store.person(PERSON).consent  # a stranger again
+
+
+def test_in_a_group_other_people_s_rows_stay(store: SqlDialogStore) -> None:
+    mine = talk(store, "mine", "to me", chat=GROUP)
+    theirs = talk(store, "theirs", "to them", chat=GROUP, person=OTHER)
+    vote = store.add_vote(Vote(theirs.id, OTHER, 1, "button"), GROUP)
+    store.set_persona(GROUP, "poet")
+    store.forget(PERSON)
+    assert store.turn(mine.id) is None
+    assert store.turn(theirs.id) == theirs
+    assert store.vote_of(theirs.id, OTHER) == vote
+    context = store.context(ask(store, "again", GROUP, OTHER))
+    assert [message.text for message in context.messages] == ["theirs", "to them", "again"]
+    assert context.persona == "poet"
+
+
+def test_pool_entries_that_came_from_one_person_go_and_shared_ones_lose_their_words(store: SqlDialogStore) -> None:
+    mine = talk(store, "my secret", "hello")
+    theirs = talk(store, "good day", "hello", chat=OTHER, person=OTHER)
+    imported = PoolEntry("imported-1", "well", ("my secret",), "imported")
+    store.add_pool_entries([
+        PoolEntry("liked-1", "hello", ("my secret",), "liked"),
+        PoolEntry("liked-2", "hello!", ("my secret", "good day"), "liked"),
+        imported,
+    ], {"liked-1": [mine.id], "liked-2": [mine.id, theirs.id]})  # fmt: skip
+    assert store.forget(PERSON)["pool_entry"] == 1
+    assert store.pool_entries() == [PoolEntry("liked-2", "hello!", ("good day",), "liked"), imported]
+    store.forget(OTHER)
+    assert store.pool_entries() == [imported]
+
+
+@pytest.fixture
+def busy_store(sqlite_url: str) -> Iterator[SqlDialogStore]:
+    """Enough writing of all lengths that SQLite moves rows between pages, whose copies secure_delete alone leaves."""
+    lengths = random.Random(1)
+    with SqlDialogStore(sqlite_url) as store:
+        for number in range(150):
+            person = f"telegram:{1000 + number % 3}"
+            text = f"{person} said " + "bla " * lengths.choice([1, 5, 20, 400])
+            asked = ask(store, text, person if lengths.random() < 0.5 else GROUP, person, f"{person}:{number}")
+            replies = [f"{person} heard " + "lorem " * lengths.randrange(60) for _ in range(lengths.randrange(1, 12))]
+            turn = turn_for(asked, *replies)
+            store.add_turn(turn)
+            store.edit(GROUP, f"{person}:{number}", text + "edited " * lengths.randrange(60))
+        yield store
+
+
+def test_the_words_of_a_forgotten_person_are_nowhere_in_the_files(busy_store: SqlDialogStore, tmp_path: Path) -> None:
+    def files_with(person: str) -> list[str]:
+        return [file.name for file in tmp_path.iterdir() if person.encode() in file.read_bytes()]
+
+    for person in ("telegram:1000", "telegram:1001"):
+        assert files_with(person)
+        busy_store.forget(person)
+        assert files_with(person) == []
+    assert files_with("telegram:1002") == ["kith.db"]
+
+
+def test_while_somebody_reads_the_log_forgetting_says_that_traces_stay(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("storage.database.BUSY_SECONDS", 0.05)
+    with SqlDialogStore(sqlite_url) as store:
+        talk(store, "hi", "hello")
+        with store.reading() as connection:
+            connection.exec_driver_sql("SELECT * FROM message").fetchall()
+            assert store.forget(PERSON)["message"] == 1
+        assert "traces of forgotten rows stay" in caplog.text
+        assert store.personal_data(PERSON)["person"] is None

@@ -1,0 +1,151 @@
+"""Real models that are too small to be slow: a test module asks for them by `pytest_plugins = ("tiny",)`.
+
+A bi-encoder and a cross-encoder with random weights, and a generator that has learnt its three dialogs by heart, so that
+what it says can be foreseen.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from generation.data import make_tokenizer
+from generation.prompt import as_chat, render
+from storage.dialog import Message
+
+torch.set_num_threads(1)
+
+LEARNT = {
+    "hello there": "Good morning to you. How are you?",
+    "my dog is ill and i am sad": "Poor dog. I hope it gets well soon.",
+    "what shall we eat": "Pizza!",
+}
+"""What the tiny generator was taught to say to whom."""
+
+TEXTS = [*LEARNT, *LEARNT.values(), "the cat sleeps all day", "tell me a joke please", "it rains, good night"]
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerBase:
+    """Our own kind: bytes, role tokens, chat template."""
+    return make_tokenizer(TEXTS, 400, 128)
+
+
+@pytest.fixture(scope="session")
+def generator_folder(tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Llama with one layer that knows LEARNT by heart."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=128,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    learn(model, tokenizer)
+    return save(tmp_path_factory.mktemp("generator"), model, tokenizer)
+
+
+def learn(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, steps: int = 80) -> None:
+    """Teaches the replies of LEARNT by heart."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    rows = []
+    for asked, reply in LEARNT.items():
+        rendered = render(tokenizer, as_chat([Message("user", asked), Message("assistant", reply)]), prompt=False)
+        ids = torch.tensor([rendered.ids])
+        rows.append((ids, torch.where(torch.tensor([rendered.spoken]), ids, -100)))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        for ids, labels in rows:
+            model(input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+
+
+@pytest.fixture(scope="session")
+def plain_tokenizer() -> PreTrainedTokenizerBase:
+    """GPT-2's kind: one special token, no padding token, no chat template."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", bos_token="<|endoftext|>")
+
+
+@pytest.fixture(scope="session")
+def plain_folder(plain_tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A GPT-2 with random weights."""
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=len(plain_tokenizer), n_embd=16, n_layer=1, n_head=2, n_positions=96)
+    return save(tmp_path_factory.mktemp("plain"), GPT2LMHeadModel(config), plain_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def bert_tokenizer() -> PreTrainedTokenizerBase:
+    """BERT's kind: WordPiece in lower case."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(TEXTS, trainers.WordPieceTrainer(special_tokens=special, show_progress=False))
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **dict(zip(names, special, strict=True)))
+
+
+def bert_config(tokenizer: PreTrainedTokenizerBase) -> BertConfig:
+    """Wide weights, so that random ones still tell texts apart."""
+    return BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=128,
+        initializer_range=0.5,
+        num_labels=1,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+@pytest.fixture(scope="session")
+def bi_encoder_folder(bert_tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random BERT as a SentenceTransformer."""
+    torch.manual_seed(0)
+    bert = save(tmp_path_factory.mktemp("bert"), BertModel(bert_config(bert_tokenizer)), bert_tokenizer)
+    folder = str(tmp_path_factory.mktemp("bi_encoder"))
+    SentenceTransformer(bert).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cross_encoder_folder(bert_tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random BERT with one output, as a CrossEncoder loads it."""
+    torch.manual_seed(0)
+    model = BertForSequenceClassification(bert_config(bert_tokenizer))
+    return save(tmp_path_factory.mktemp("cross_encoder"), model, bert_tokenizer)
+
+
+def save(folder: Path, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Model and tokenizer in one folder, as transformers loads them."""
+    model.save_pretrained(folder)  # type: ignore[operator]  # transformers' models have it, torch's modules do not
+    tokenizer.save_pretrained(folder)
+    return str(folder)

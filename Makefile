@@ -2,7 +2,10 @@
 # make test   sets up and tests            make check   format, lint, types
 # make clean  removes the environment
 
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) 2>/dev/null)))
+# The first that runs and is new enough; a name alone proves nothing (version managers leave names without programs).
+FIT = -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$p $(FIT) 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 # Waiting threads sleep instead of spinning: with a busy neighbour a turn is 6 to 60 times faster.
@@ -40,5 +43,5 @@ $(VENV)/.dev: $(VENV)/.run
 
 .PHONY: python
 python:
-	@$(if $(PYTHON),$(PYTHON),false) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	 { echo "Kith needs Python 3.11 or newer with venv: install it, or name it with make PYTHON=/path/to/python3." >&2; exit 2; }
+	@test -n "$(PYTHON)" && $(PYTHON) $(FIT) 2>/dev/null || { \
+	 echo "Kith needs Python 3.11 or newer with venv: install it, or name it with make PYTHON=/path/to/python3." >&2; exit 2; }

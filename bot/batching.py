@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from storage.dialog import Asked, Turn
 
-Answer = Callable[[Sequence[Asked]], list[Turn]]
+Answer: TypeAlias = Callable[[Sequence[Asked]], Sequence[Turn | Exception]]
+"""Messages in, for each one its turn or what went wrong with it alone."""
 
 
 class Batcher:
@@ -33,12 +34,15 @@ class Batcher:
         assert self._loop
         self._loop.cancel()
         await asyncio.gather(self._loop, return_exceptions=True)
-        self._thread.shutdown()
         while not self._waiting.empty():
             self._waiting.get_nowait()[1].cancel()
+        await asyncio.to_thread(self._thread.shutdown)
 
     async def answer(self, asked: Asked) -> Turn:
-        """The turn for a message; what the pipeline raises for its batch is raised to each of its callers."""
+        """The turn for a message; what the pipeline raises for its batch is raised to each of its callers. Callers that
+        are without one at the end are cancelled."""
+        if self._loop is None or self._loop.done():
+            raise RuntimeError("The batcher is closed.")
         future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         await self._waiting.put((asked, future))
         return await future
@@ -54,11 +58,16 @@ class Batcher:
 
     async def _run_batch(self, batch: Sequence[tuple[Asked, "asyncio.Future[Turn]"]]) -> None:
         work = asyncio.get_running_loop().run_in_executor(self._thread, self._answer, [asked for asked, _ in batch])
-        outcome = (await asyncio.gather(work, return_exceptions=True))[0]
-        for number, (_, future) in enumerate(batch):
-            if future.done():
-                continue
-            if isinstance(outcome, BaseException):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome[number])
+        try:
+            (outcome,) = await asyncio.gather(work, return_exceptions=True)
+            answers = [outcome] * len(batch) if isinstance(outcome, BaseException) else outcome
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if future.done():
+                    continue
+                if isinstance(answer, BaseException):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+        finally:  # at the end of the bot this is cancelled, and nobody should wait for ever
+            for _, future in batch:
+                future.cancel()

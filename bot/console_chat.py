@@ -5,8 +5,6 @@ words. Any other line is as if the question had not been asked.
 """
 
 import json
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -157,9 +155,3 @@ def write_new(file: str, text: str) -> Path:
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}.") from None
     return path
-
-
-def system_language() -> str:
-    """The language of the terminal, by the variables that POSIX names: "ru" of "ru_RU.UTF-8"; "" when none is set."""
-    spoken = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
-    return re.split(r"[._@]", spoken)[0].lower()

@@ -6,6 +6,8 @@ go to standard error, and there are no escape codes.
 
 import importlib
 import io
+import os
+import re
 import signal
 import sys
 import unicodedata
@@ -20,7 +22,7 @@ from rich.text import Text
 from storage.dialog import Scored, Turn
 
 NAME = "Kith"
-NAME_STYLE, YOU_STYLE, DIM = "bold magenta", "cyan", "bright_black"
+NAME_STYLE, YOU_STYLE, DIM = "bold magenta", "cyan", "dim"
 
 LABEL = 6
 """Width of the column of names; what is said begins three further right."""
@@ -59,7 +61,8 @@ class Screen:
                 return input(self._prompt(you))
             line = sys.stdin.readline()
             return line.rstrip("\r\n") if line else None
-        self.console.print()
+        if not self.plain:
+            self.console.print()
         return None
 
     def reply(self, text: str, hint: str = "") -> None:
@@ -134,6 +137,12 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def system_language() -> str:
+    """The language of the terminal, by the variables that POSIX names: "ru" of "ru_RU.UTF-8"; "" when none is set."""
+    spoken = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    return re.split(r"[._@]", spoken)[0].lower()
 
 
 def printable(text: str) -> str:

@@ -249,8 +249,8 @@ class Conversation:
     def privacy(self, person: Person) -> Question:
         """What is kept and what for. The one choice, "on" or "off", is the other one than now."""
         state = self.say(person, "privacy_in" if person.consent else "privacy_out")
-        choice = Choice("off" if person.consent else "on", self.say(person, _CONSENT[not person.consent]))
-        return Question(self.say(person, "privacy", state=state), (choice,))
+        value, label = ("off", "privacy_opt_out") if person.consent else ("on", "privacy_opt_in")
+        return Question(self.say(person, "privacy", state=state), (Choice(value, self.say(person, label)),))
 
     async def set_consent(self, person: Person, on: bool) -> Question:
         """Says whether dialogs may be learnt from; `privacy` as it is from now on."""
@@ -287,6 +287,3 @@ class Conversation:
         return await asyncio.to_thread(
             self._store.change_person, person.id, language=language, buttons=buttons, consent=consent
         )
-
-
-_CONSENT = {True: "privacy_opt_in", False: "privacy_opt_out"}

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from rich import box
 from rich.console import Console
@@ -21,6 +22,9 @@ SENSELESS = "Purple seven of the banana, la la la."
 
 SAME = 0.01
 """Log-odds by which the scores of FITTING and SENSELESS must differ."""
+
+Look: TypeAlias = Callable[[Settings], str]
+"""Looks at a part and says what it found, or raises."""
 
 OURS = ("bot.", "generation.", "ranking.", "storage.")
 
@@ -60,7 +64,7 @@ def examine() -> Iterator[Check]:
         yield check(name, look, settings, advice)
 
 
-def check(name: str, look: Callable[[Settings], str], settings: Settings, advice: str) -> Check:
+def check(name: str, look: Look, settings: Settings, advice: str) -> Check:
     """One check: what `look` found, or the error that it raised."""
     try:
         return Check(name, True, look(settings))

@@ -28,24 +28,40 @@ class Pipeline:
     default_persona: str
     versions: Mapping[str, str]
 
-    def answer(self, batch: Sequence[Asked]) -> list[Turn]:
-        """One logged turn for each message, in their order, with one pass through each model for all of them."""
+    def answer(self, batch: Sequence[Asked]) -> list[Turn | LookupError]:
+        """One logged turn for each message, in their order, with one pass through each model for all of them. A message
+        that was forgotten in between has the store's error in its place: the others still want their answer."""
         contexts = [self._context(asked) for asked in batch]
+        known = [(asked, c) for asked, c in zip(batch, contexts, strict=True) if isinstance(c, Context)]
+        turns = iter(self._turns(known))
+        return [next(turns) if isinstance(context, Context) else context for context in contexts]
+
+    def _turns(self, known: Sequence[tuple[Asked, Context]]) -> list[Turn | LookupError]:
+        contexts = [context for _, context in known]
         seconds: dict[str, float] = {}
         proposals = self._propose(contexts, seconds)
         features = self._score(contexts, proposals, seconds)
-        turns = []
-        for asked, context, candidates, values in zip(batch, contexts, proposals, features, strict=True):
+        turns: list[Turn | LookupError] = []
+        for (asked, context), candidates, values in zip(known, proposals, features, strict=True):
             started = time.perf_counter()
             decision = self._decide(asked, context, candidates, values)
             spent = {**seconds, "policy": time.perf_counter() - started}
             turn = Turn(new_id(), asked, context.last, decision, self.versions, spent)
-            self.store.add_turn(turn)
-            turns.append(turn)
+            turns.append(self._logged(turn))
         return turns
 
-    def _context(self, asked: Asked) -> Context:
-        context = self.store.context(asked)
+    def _logged(self, turn: Turn) -> Turn | LookupError:
+        try:
+            self.store.add_turn(turn)
+        except LookupError as forgotten:
+            return forgotten
+        return turn
+
+    def _context(self, asked: Asked) -> Context | LookupError:
+        try:
+            context = self.store.context(asked)
+        except LookupError as forgotten:
+            return forgotten
         name = context.persona if context.persona in self.personas else self.default_persona
         return replace(context, persona=self.personas.get(name, ""))
 
@@ -69,7 +85,9 @@ class Pipeline:
         for name, scorer in self.scorers.items():
             started = time.perf_counter()
             try:
-                for values, scores in zip(features, scorer(batch), strict=True):
+                for values, candidates, scores in zip(features, proposals, scorer(batch), strict=True):
+                    if len(scores) != len(candidates):
+                        raise ValueError(f"{len(scores)} scores for {len(candidates)} candidates")
                     values[name] = scores
             except Exception:  # a feature that is missing counts as 0; the turn goes on without it
                 log.exception("the scorer %s failed", name)

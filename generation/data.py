@@ -15,6 +15,7 @@ from storage.corpora import CorpusDialog
 from storage.dialog import Message
 
 MIXTURE = {
+    "curated": 6.0,
     "self_dialogue": 1.0,
     "synthetic_persona_chat": 2.0,
     "topical_chat": 0.7,
@@ -28,8 +29,8 @@ MIXTURE = {
     "convai2018": 0.0,
 }
 """How many times a dialog of a source is seen in one epoch. Chit-chat first; booking dialogs at a low rate, or it books
-restaurants; ms_personality_chat has 284 answers in 10,000 pairs; convai2018 has no licence file. Sources that are not
-named (an owner's own log) count once."""
+restaurants; the curated pool, short and ours, is what it should sound like; ms_personality_chat has 284 answers in
+10,000 pairs; convai2018 has no licence file. Sources that are not named (an owner's own log) count once."""
 
 FIXED_SIDES = ("accentor_sgd", "ms_personality_chat", "chatterbot", "curated")
 """Sources whose second side is the assistant. In the others both sides are people, so either may be learnt."""

@@ -28,7 +28,7 @@ PLAIN_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ message['content'] }}\n\n"
     "{% elif message['role'] == 'user' %}User: {{ message['content'] }}\n"
-    "{% else %}Friend: {% generation %}{{ message['content'] }}\n{% endgeneration %}{% endif %}{% endfor %}"
+    "{% else %}Friend:{% generation %} {{ message['content'] }}\n{% endgeneration %}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}Friend:{% endif %}"
 )
 
@@ -84,19 +84,24 @@ def render(tokenizer: PreTrainedTokenizerBase, chat: Chat, prompt: bool) -> Rend
 
 def render_context(tokenizer: PreTrainedTokenizerBase, context: Context, room: int, system: bool = True) -> list[int]:
     """The prompt for the reply to a context: at most `room` ids. The persona and the newest messages stay; older ones
-    go, whole, until it fits. Only a single message that is too long by itself is cut, on its left."""
+    go, whole, until it fits. Only a single message that is too long by itself is cut, on its left, and a persona that
+    would fill more than half of the room, on its right."""
     kept = list(context.messages)
     lengths = [len(tokenizer.encode(m.text, add_special_tokens=False)) + 4 for m in kept]
-    spare = room - len(tokenizer.encode(context.persona, add_special_tokens=False)) - 4
+    facts = tokenizer.encode(context.persona, add_special_tokens=False)
+    persona = context.persona if 2 * len(facts) <= room else tokenizer.decode(facts[: room // 2])
+    spare = room - min(len(facts), room // 2) - 4
     while len(kept) > 1 and (sum(lengths) > spare or kept[0].role != "user"):
         kept, lengths = kept[1:], lengths[1:]
     while True:
-        ids = render(tokenizer, as_chat(kept, context.persona, system), prompt=True).ids
+        ids = render(tokenizer, as_chat(kept, persona, system), prompt=True).ids
         if len(ids) <= room:
             return ids
         if len(kept) == 1:
-            return _cut_last(tokenizer, kept[0], context.persona, system, room)
+            return _cut_last(tokenizer, kept[0], persona, system, room)
         kept = kept[1:]
+        while len(kept) > 1 and kept[0].role != "user":  # many templates insist that the user begins
+            kept = kept[1:]
 
 
 def takes_system(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -119,6 +124,11 @@ def _cut_last(tokenizer: PreTrainedTokenizerBase, message: Message, persona: str
 
 
 def _plain(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    for token in tokenizer.added_tokens_encoder:
-        text = text.replace(token, "")
-    return text
+    """Without special tokens, those included that come about when others are taken out; on one line where lines are
+    what makes a turn."""
+    before = None
+    while text != before:
+        before = text
+        for token in tokenizer.added_tokens_encoder:
+            text = text.replace(token, "") if token.strip() else text
+    return text if tokenizer.chat_template else " ".join(text.splitlines())

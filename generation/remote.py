@@ -45,18 +45,26 @@ class RemoteGenerator:
 
     def _ask(self, context: Context) -> list[Candidate]:
         try:
-            answer = self.client.chat.completions.create(
-                model=self.model,
-                messages=as_chat(context.messages[-MESSAGES:], context.persona),  # type: ignore[arg-type]  # plain dicts
-                n=self.sampling.candidates,
-                max_tokens=self.sampling.max_new_tokens,
-                temperature=self.sampling.temperature,
-                top_p=self.sampling.top_p,
-                logprobs=True,
-            )
-        except OpenAIError as error:
+            return self._read(self._request(context))
+        except (OpenAIError, ValueError, TypeError, AttributeError) as error:  # the client does not check what it reads
             log.warning("the remote generator did not answer: %s", type(error).__name__)
             return []
+
+    def _request(self, context: Context) -> Any:
+        recent = list(context.messages[-MESSAGES:])
+        while len(recent) > 1 and recent[0].role != "user":  # many templates insist that the user begins
+            del recent[0]
+        return self.client.chat.completions.create(
+            model=self.model,
+            messages=as_chat(recent, context.persona),  # type: ignore[arg-type]  # plain dicts
+            n=self.sampling.candidates,
+            max_tokens=self.sampling.max_new_tokens,
+            temperature=self.sampling.temperature,
+            top_p=self.sampling.top_p,
+            logprobs=True,
+        )
+
+    def _read(self, answer: Any) -> list[Candidate]:
         found: dict[str, Candidate] = {}
         for choice in answer.choices:
             text = tidy(choice.message.content or "", choice.finish_reason != "length")

@@ -71,7 +71,8 @@ def slopes(columns: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> np.nd
     """The regression's weights on the features' own scale; the penalty (L2, C = 1) is on standardised ones."""
     scale = columns.std(axis=0)
     scale[scale == 0] = 1.0
-    fitted: np.ndarray[Any, Any] = LogisticRegression(C=1.0).fit(columns / scale, labels).coef_[0] / scale
+    centred = (columns - columns.mean(axis=0)) / scale
+    fitted: np.ndarray[Any, Any] = LogisticRegression(C=1.0).fit(centred, labels).coef_[0] / scale
     return fitted
 
 

@@ -9,7 +9,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from sentence_transformers import CrossEncoder
 
 from ranking.pretrained import ModelError, minilm_or
-from ranking.text import PAIR_TOKENS, as_pair
+from ranking.text import CUT_SIDE, PAIR_TOKENS, as_pair
 from storage.dialog import Candidate, Context
 
 STARTER = Path(__file__).parent / "starter" / "ranker"
@@ -32,6 +32,7 @@ class CrossEncoderRanker:
             raise ModelError(f"The ranker {name or folder} cannot be loaded: {error}") from error
         if self.model.num_labels != 1:
             raise ModelError(f"The ranker {name} has {self.model.num_labels} outputs: one is needed.")
+        self.model.tokenizer.truncation_side = CUT_SIDE
 
     def score(self, batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
         """The log-odds of a 👍 for each candidate of each context, in one pass; equal pairs are computed once."""

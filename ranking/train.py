@@ -30,7 +30,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from ranking.data import Pair, Position, dialog_pairs, pool_pairs, positions, rated_pairs
 from ranking.pool import curated
 from ranking.pretrained import HUB_ID, minilm_or, packaged_minilm
-from ranking.text import PAIR_TOKENS, as_pair
+from ranking.text import CUT_SIDE, PAIR_TOKENS, as_pair
 from storage.corpora import read_dialogs, read_ratings
 
 
@@ -95,6 +95,7 @@ def train_ranker(run: RankerTraining) -> dict[str, Any]:
     if not pairs:
         raise ValueError("No pairs to train on: neither dialogs nor votes of the train split were found.")
     model = CrossEncoder(minilm_or(run.base), num_labels=1, max_length=PAIR_TOKENS)
+    model.tokenizer.truncation_side = CUT_SIDE
     model.add_adapter(
         LoraConfig(
             r=run.rank,

@@ -3,13 +3,13 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from sqlalchemy import Connection, ScalarSelect, func, select
 
-from storage.dialog import Turn, Vote, VoteKind, VoteValue
+from storage.dialog import Turn, Vote
 from storage.schema import DialogRow, MessageRow, TurnRow, VoteRow
 from storage.turns import read_turns
+from storage.votes import read_votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +90,11 @@ def read_dialog(connection: Connection, dialog_id: str) -> LoggedDialog | None:
 
 def _turns_by_message(connection: Connection, dialog_id: str) -> dict[int, list[LoggedTurn]]:
     of_dialog = MessageRow.dialog_id == dialog_id
-    sent_back = select(TurnRow.id).join(MessageRow).where(of_dialog, TurnRow.rejected)
-    rejected = set(connection.scalars(sent_back))
+    turn_ids = select(TurnRow.id).join(MessageRow).where(of_dialog)
+    rejected = set(connection.scalars(turn_ids.where(TurnRow.rejected)))
     votes: defaultdict[str, list[Vote]] = defaultdict(list)
-    standing = select(VoteRow.__table__).join(TurnRow).join(MessageRow).where(of_dialog)
-    for row in connection.execute(standing.order_by(VoteRow.at)):
-        vote = Vote(
-            row.turn_id, row.person_id, cast(VoteValue, row.value), cast(VoteKind, row.kind), row.reason, row.at
-        )
-        votes[row.turn_id].append(vote)
+    for vote in read_votes(connection, VoteRow.turn_id.in_(turn_ids)):
+        votes[vote.turn_id].append(vote)
     turns: defaultdict[int, list[LoggedTurn]] = defaultdict(list)
     for turn in read_turns(connection, of_dialog):
         logged = LoggedTurn(turn, turn.id in rejected, tuple(votes[turn.id]))

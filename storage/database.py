@@ -37,14 +37,27 @@ def open_database(url: str) -> Engine:
     """A database ready for use, made where there is none. Raises StoreError."""
     address = _address(url)
     shown = address.render_as_string(hide_password=True)
+    engine = _sqlite_engine(address) if address.get_backend_name() == "sqlite" else _postgres_engine(address)
     try:
-        engine = _sqlite_engine(address) if address.get_backend_name() == "sqlite" else _postgres_engine(address)
+        if engine.dialect.name == "sqlite":  # 0700: a log of private talk is nobody else's
+            Path(str(address.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with writer(engine).begin() as connection:
             _migrate(connection, shown)
     except (DBAPIError, OSError) as error:
+        engine.dispose()
         reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
         raise StoreError(f"The database {shown} cannot be opened ({reason}): check KITH_DATABASE_URL.") from error
+    except StoreError:
+        engine.dispose()
+        raise
     return engine
+
+
+def reader(engine: Engine) -> Engine:
+    """The same engine for transactions that see one state of the log throughout, as all of SQLite's do."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ")
 
 
 def writer(engine: Engine) -> Engine:
@@ -97,8 +110,6 @@ def _address(url: str) -> URL:
 
 
 def _sqlite_engine(address: URL) -> Engine:
-    # 0700: a log of private talk is nobody else's.
-    Path(str(address.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(address, json_serializer=_json, connect_args={"timeout": BUSY_SECONDS})
 
     # The driver begins transactions too late and not around DDL, so it is told not to, and we do.
@@ -137,7 +148,7 @@ def _migrate(connection: Connection, shown: str) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
     current = MigrationContext.configure(connection).get_current_revision()
     if current == script.get_current_head():

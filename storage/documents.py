@@ -5,20 +5,20 @@ Times are ISO 8601. One that is not there is "", not null: `datasets` takes a JS
 column of nulls.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, select
+from sqlalchemy import Connection, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage.files import Columns, Record
-from storage.schema import CandidateRow, ChatRow, DialogRow, MessageRow, TurnRow, VoteEventRow, VoteRow
+from storage.schema import CandidateRow, DialogRow, MessageRow, TurnRow, VoteEventRow, VoteRow
 
 VOTE: Columns = {
-    "person": "string",
+    "person_id": "string",
     "value": "int64",
     "kind": "string",
     "reason": "string",
@@ -51,7 +51,7 @@ TURN: Columns = {
 }
 MESSAGE: Columns = {
     "id": "int64",
-    "person": "string",
+    "person_id": "string",
     "text": "string",
     "at": "string",
     "edited_at": "string",
@@ -60,13 +60,12 @@ MESSAGE: Columns = {
 DOCUMENT: Columns = {
     "id": "string",
     "chat": "string",
-    "persona": "string",
-    "people": ["string"],
     "at": "string",
     "active_at": "string",
+    "people": ["string"],
     "messages": [MESSAGE],
 }
-"""Candidates come by rank, all else in the order of time."""
+"""Keys are called as the columns of storage/schema.py. Candidates come by rank, all else in the order of time."""
 
 Naming: TypeAlias = Callable[[str], str]
 """A person's id or a chat's key in, the name it has in the export out."""
@@ -74,61 +73,50 @@ Naming: TypeAlias = Callable[[str], str]
 
 def read_documents(connection: Connection, dialog_ids: Sequence[str], name: Naming) -> Iterator[Record]:
     """The documents of dialogs, in the order of the ids."""
-    in_dialogs = MessageRow.dialog_id.in_(dialog_ids)
-    turns = _turns(connection, in_dialogs, name)
-    said = select(MessageRow.__table__, MessageRow.person_id.label("person")).where(in_dialogs).order_by(MessageRow.id)
-    messages: defaultdict[str, list[Record]] = defaultdict(list)
-    for row in connection.execute(said).mappings():
-        messages[row["dialog_id"]].append({**_document(row, MESSAGE, name), "turns": turns[row["id"]]})
-    columns = DialogRow.id, DialogRow.chat, ChatRow.persona, DialogRow.at, DialogRow.active_at
-    dialogs = select(*columns).join(ChatRow).where(DialogRow.id.in_(dialog_ids))
-    documents = {row["id"]: _document(row, DOCUMENT, name) for row in connection.execute(dialogs).mappings()}
+    read = partial(_by_parent, connection, name)
+    message_ids = select(MessageRow.id).where(MessageRow.dialog_id.in_(dialog_ids))
+    turn_ids = select(TurnRow.id).where(TurnRow.message_id.in_(message_ids))
+    dialogs = read(DOCUMENT, DialogRow.id, dialog_ids, DialogRow.at)
+    messages = read(MESSAGE, MessageRow.dialog_id, dialog_ids, MessageRow.id)
+    turns = read(TURN, TurnRow.message_id, message_ids, TurnRow.at)
+    candidates = read(CANDIDATE, CandidateRow.turn_id, turn_ids, CandidateRow.rank)
+    votes = read(VOTE, VoteRow.turn_id, turn_ids, VoteRow.at)
+    history = read(VOTE, VoteEventRow.turn_id, turn_ids, VoteEventRow.id)
     for dialog_id in dialog_ids:
-        people = list(dict.fromkeys(message["person"] for message in messages[dialog_id]))
-        yield {**documents[dialog_id], "people": people, "messages": messages[dialog_id]}
+        for message in messages[dialog_id]:
+            message["turns"] = turns[message["id"]]
+            for turn in message["turns"]:
+                turn["candidates"] = candidates[turn["id"]]
+                turn["votes"] = votes[turn["id"]]
+                turn["vote_history"] = history[turn["id"]]
+        people = list(dict.fromkeys(message["person_id"] for message in messages[dialog_id]))
+        yield {**dialogs[dialog_id][0], "people": people, "messages": messages[dialog_id]}
 
 
-def _turns(connection: Connection, in_dialogs: ColumnElement[bool], name: Naming) -> defaultdict[int, list[Record]]:
-    """By message id, its turns."""
-    candidates = _by_turn(connection, select(CandidateRow.__table__), CandidateRow.rank, in_dialogs, CANDIDATE, name)
-    votes, history = (
-        _by_turn(connection, select(row.__table__, row.person_id.label("person")), row.at, in_dialogs, VOTE, name)
-        for row in (VoteRow, VoteEventRow)
-    )
-    turns: defaultdict[int, list[Record]] = defaultdict(list)
-    answered = select(TurnRow.__table__).join(MessageRow).where(in_dialogs).order_by(TurnRow.message_id, TurnRow.at)
-    for row in connection.execute(answered).mappings():
-        of_turn = {"candidates": candidates, "votes": votes, "vote_history": history}
-        nested = {kind: rows[row["id"]] for kind, rows in of_turn.items()}
-        turns[row["message_id"]].append({**_document(row, TURN, name), **nested})
-    return turns
-
-
-def _by_turn(
+def _by_parent(
     connection: Connection,
-    rows: Select[Any],
-    order: InstrumentedAttribute[Any],
-    in_dialogs: ColumnElement[bool],
-    shape: Columns,
     name: Naming,
-) -> defaultdict[str, list[Record]]:
-    found: defaultdict[str, list[Record]] = defaultdict(list)
-    for row in connection.execute(rows.join(TurnRow).join(MessageRow).where(in_dialogs).order_by(order)).mappings():
-        found[row["turn_id"]].append(_document(row, shape, name))
-    return found
-
-
-def _document(row: RowMapping, shape: Columns, name: Naming) -> Record:
-    """Those columns of a row that its document has too."""
-    return {key: name(row[key]) if key in ("person", "chat") else _plain(row[key]) for key in shape if key in row}
-
-
-def _plain(value: Any) -> Any:
-    """A value fit for JSON, which knows neither times nor infinity."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    shape: Columns,
+    parent: InstrumentedAttribute[Any],
+    parents: Sequence[str] | Select[Any],
+    order: InstrumentedAttribute[Any],
+) -> defaultdict[Any, list[Record]]:
+    """The rows of a table as documents, under the id of what they belong to."""
+    columns = parent.class_.__table__.c
+    keys = [key for key in shape if key in columns]
+    plain = {
+        "at": datetime.isoformat,
+        "active_at": datetime.isoformat,
+        "edited_at": lambda time: time.isoformat() if time else "",
+        "person_id": name,
+        "chat": name,
+    }
+    converted = [(key, plain[key]) for key in keys if key in plain]
+    found = select(parent, *(columns[key] for key in keys)).where(parent.in_(parents))
+    documents: defaultdict[Any, list[Record]] = defaultdict(list)
+    for parent_id, *values in connection.execute(found.order_by(order)):
+        document = dict(zip(keys, values, strict=True))
+        for key, convert in converted:
+            document[key] = convert(document[key])
+        documents[parent_id].append(document)
+    return documents

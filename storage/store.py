@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from storage import browse, messages, people, pool_rows, rights, turns, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
-from storage.database import StoreError, open_database, scrub, writer
+from storage.database import StoreError, open_database, reader, scrub, writer
 from storage.dialog import Asked, Context, Person, PoolEntry, Turn, Vote
 from storage.pool_rows import LikedReply
 from storage.turns import NotAddressed, UnknownTurn
@@ -46,7 +46,7 @@ class SqlDialogStore:
     def __init__(self, url: str, idle_hours: float = 12, context_messages: int = 200) -> None:
         """Opens the database, made where there is none and brought up to date. Raises StoreError."""
         self._engine = open_database(url)
-        self._writer = writer(self._engine)
+        self._reader, self._writer = reader(self._engine), writer(self._engine)
         self._one_writer = Lock()
         self._idle = timedelta(hours=idle_hours)
         self._context_messages = context_messages
@@ -66,7 +66,7 @@ class SqlDialogStore:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the log, for exports and statistics."""
-        with self._engine.begin() as connection:
+        with self._reader.begin() as connection:
             yield connection
 
     @contextmanager

@@ -165,7 +165,7 @@ def chat_of(connection: Connection, turn_id: str) -> str | None:
 
 def _latest_first(which: ColumnElement[bool]) -> Select[str]:
     ordered = select(TurnRow.id).join(MessageRow).where(which)
-    return ordered.order_by(TurnRow.message_id.desc(), TurnRow.at.desc())
+    return ordered.order_by(MessageRow.id.desc(), TurnRow.at.desc())
 
 
 def _candidate_rows(turn: Turn) -> list[dict[str, Any]]:

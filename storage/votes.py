@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import cast
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from storage.dialog import Vote, VoteKind, VoteValue
 from storage.schema import DialogRow, MessageRow, TurnRow, VoteEventRow, VoteRow
@@ -42,11 +42,18 @@ def add_vote(connection: Connection, vote: Vote, chat: str) -> Vote:
 
 def vote_of(connection: Connection, turn_id: str, person_id: str) -> Vote | None:
     """The vote that stands; None when there was none, or it was taken back."""
-    vote = select(VoteRow.value, VoteRow.kind, VoteRow.reason, VoteRow.at)
-    row = connection.execute(vote.where(VoteRow.turn_id == turn_id, VoteRow.person_id == person_id)).one_or_none()
-    if row is None:
-        return None
-    return Vote(turn_id, person_id, cast(VoteValue, row.value), cast(VoteKind, row.kind), row.reason, row.at)
+    which = and_(VoteRow.turn_id == turn_id, VoteRow.person_id == person_id)
+    return next(iter(read_votes(connection, which)), None)
+
+
+def read_votes(connection: Connection, which: ColumnElement[bool]) -> list[Vote]:
+    """The votes that stand and for which a condition on their columns holds, oldest first."""
+    columns = VoteRow.turn_id, VoteRow.person_id, VoteRow.value, VoteRow.kind, VoteRow.reason, VoteRow.at
+    rows = connection.execute(select(*columns).where(which).order_by(VoteRow.at))
+    return [
+        Vote(row.turn_id, row.person_id, cast(VoteValue, row.value), cast(VoteKind, row.kind), row.reason, row.at)
+        for row in rows
+    ]
 
 
 def _merged(old: Vote, new: Vote) -> Vote:

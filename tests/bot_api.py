@@ -14,6 +14,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -35,7 +36,7 @@ UNASKED = {"message_reaction", "message_reaction_count", "chat_member"}
 class ApiError(Exception):
     """What Telegram answers instead of a result."""
 
-    def __init__(self, code: int, description: str, **parameters: int) -> None:
+    def __init__(self, code: int, description: str, **parameters: float) -> None:
         super().__init__(description)
         self.code, self.description, self.parameters = code, description, parameters
 
@@ -62,6 +63,8 @@ class BotApi:
         """Names and contents of the files that the bot sent."""
         self.refusals: list[ApiError] = []
         """Errors for the next messages that the bot sends, whatever they are."""
+        self.hiccups = 0
+        """How many of the next getUpdates fail."""
         self.webhook: Json = {}
         self._updates: list[Json] = []
         self._last_update = 1000
@@ -116,10 +119,11 @@ class BotApi:
         self._notify()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Waits until something is so."""
+        """Waits until something is so: looks at each call and, as the log changes without one, every 20 ms."""
         async with asyncio.timeout(PATIENCE):
             while not condition():
-                await self._changed.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), 0.02)
 
     def called(self, *methods: str) -> list[Call]:
         """The calls of some methods so far."""
@@ -135,6 +139,7 @@ class BotApi:
         """Does what a method does. Raises ApiError."""
         self.calls.append(Call(method, parameters))
         self.documents += files
+        self._notify()
         perform = getattr(self, f"_do_{method}", None)
         if perform is None:
             raise ApiError(404, "Not Found: method not found")
@@ -161,6 +166,9 @@ class BotApi:
         if self.webhook:
             raise ApiError(409, "Conflict: can't use getUpdates method while webhook is active")
         self._allowed = set(allowed_updates) if allowed_updates else self._allowed
+        if self.hiccups:
+            self.hiccups -= 1
+            raise ApiError(502, "Bad Gateway")
         self._updates = [update for update in self._updates if update["update_id"] >= offset]
         try:
             async with asyncio.timeout(rest.get("timeout", 0)):

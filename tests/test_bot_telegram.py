@@ -1,27 +1,25 @@
 """Tests of bot/telegram_chat/talking.py over HTTP: messages, commands, groups, order, and what may go wrong."""
 
-import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from bot_api import TOKEN, ApiError, BotApi
+from bot_api import BOT, TOKEN, ApiError, BotApi
 from fixed_answers import FixedAnswers, empty_log
-from serving_bot import serving
-from telegram_people import Chat, units
+from serving_bot import keep_alone, serving
+from telegram_people import Chat
 
-from bot.splitting import split
 from bot.texts import load_texts
-from storage.store import SqlDialogStore, UnknownTurn
+from storage.store import SqlDialogStore
 
 TEXTS = load_texts()
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
-    monkeypatch.chdir(tmp_path)  # away from an owner's .env
+    keep_alone(tmp_path, monkeypatch)
     with empty_log(tmp_path) as store:
         yield store
 
@@ -115,7 +113,9 @@ async def test_a_long_reply_comes_in_pieces_with_the_buttons_under_the_last(
     pieces = [await ann.chat.hears() for _ in range(2)]
     assert " ".join(piece["text"] for piece in pieces) == answers.reply.strip()
     assert ["reply_markup" in piece for piece in pieces] == [False, True]
-    await api.until(lambda: store.turn_at(f"telegram:{ann.user['id']}", str(pieces[0]["message_id"])))
+    chat, (first, last) = f"telegram:{ann.user['id']}", [str(piece["message_id"]) for piece in pieces]
+    await api.until(lambda: store.turn_at(chat, last))
+    assert store.turn_at(chat, first) == store.turn_at(chat, last)
 
 
 async def test_a_long_message_is_taken_as_it_is(api: BotApi, store: SqlDialogStore) -> None:
@@ -209,12 +209,142 @@ async def test_export_sends_the_persons_own_data_as_json(api: BotApi) -> None:
     assert "I am Ann ☺" in content.decode() and "Bob" not in content.decode()
 
 
-async def test_an_export_over_telegrams_limit_is_packed(api: BotApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.telegram_chat.talking.FILE_LIMIT", 700)
+@pytest.mark.parametrize(
+    ("limit", "outcome"), [(3000, "kith-export.json.gz"), (100, TEXTS.say("en", "export_too_big"))]
+)
+async def test_an_export_over_telegrams_limit_is_packed_or_else_explained(
+    api: BotApi, monkeypatch: pytest.MonkeyPatch, limit: int, outcome: str
+) -> None:
+    monkeypatch.setattr("bot.telegram_chat.talking.FILE_LIMIT", limit)
     ann = api.person("Ann")
     ann.say("na " * 1000)
     await ann.chat.hears()
     ann.say("/export")
+    message = await ann.chat.hears()
+    assert outcome in (message.get("text"), message.get("document", {}).get("file_name"))
+
+
+@pytest.mark.parametrize("command", ["/privacy", "/export", "/forget"])
+async def test_nothing_of_a_person_is_told_to_a_group(api: BotApi, command: str) -> None:
+    ann, group = api.person("Ann"), api.group("Friends")
+    ann.say(command, group)
+    assert await heard(group) == TEXTS.say("en", "private_only")
+
+
+async def test_an_unknown_command_is_answered_where_it_can_only_be_ours(api: BotApi) -> None:
+    ann, group = api.person("Ann"), api.group("Friends")
+    for text in ("/dance", "/start@other_bot", "/dance@other_bot", "/dance@Kith_bot"):
+        ann.say(text, group)
+    assert await heard(group) == TEXTS.say("en", "unknown_command")
+    ann.say("/dance")
+    assert await heard(ann.chat) == TEXTS.say("en", "unknown_command")
+    assert group.unread.empty()
+
+
+# Groups
+
+
+async def test_in_a_group_it_answers_when_mentioned_or_replied_to_and_quotes_whom_it_answers(
+    api: BotApi, store: SqlDialogStore
+) -> None:
+    ann, bob, group = api.person("Ann"), api.person("Bob"), api.group("Friends")
+    bob.say("hi all, my address is bob@kith_bot.org", group)
+    asked = ann.say("hey @Kith_Bot, what's up?", group)
+    reply = await group.hears()
+    assert reply["text"] == "You said: hey what's up?"
+    assert reply["reply_to_message"]["message_id"] == asked["message_id"]
+    ann.say("right", group, reply_to=asked)
+    bob.say("and me?", group, reply_to=reply)
+    assert await heard(group) == "You said: and me?"
+    assert said(store, ann.user["id"]) == ["hey what's up?"]
+
+
+async def test_a_mention_without_words_gets_a_word_and_is_not_logged(api: BotApi, store: SqlDialogStore) -> None:
+    ann, group = api.person("Ann"), api.group("Friends")
+    ann.say("@kith_bot", group)
+    assert await heard(group) == TEXTS.say("en", "nothing_said")
+    assert said(store, ann.user["id"]) == []
+
+
+async def test_each_topic_has_its_own_context_and_is_answered_there(api: BotApi, store: SqlDialogStore) -> None:
+    ann, forum = api.person("Ann"), api.group("Forum", topics=(7, 8))
+    opened = forum.add(BOT, 7, forum_topic_created={"name": "Tea", "icon_color": 0})
+    ann.say("not to the bot", forum, topic=7, reply_to=opened)
+    for topic in 7, 8:
+        ann.say(f"@kith_bot topic {topic}", forum, topic=topic)
+        reply = await forum.hears()
+        assert (reply["text"], reply["message_thread_id"]) == (f"You said: topic {topic}", topic)
+    for topic in 7, 8:
+        turn = store.last_turn(f"telegram:{forum.info['id']}:{topic}")
+        assert turn and [message.text for message in store.context(turn.asked).messages] == [f"topic {topic}"]
+
+
+async def test_a_group_does_not_hear_of_a_private_chat(api: BotApi, store: SqlDialogStore) -> None:
+    ann, group = api.person("Ann"), api.group("Friends")
+    ann.say("a secret")
     await ann.chat.hears()
-    name, content = api.documents[0]
-    assert name == "kith-export.json.gz" and content.startswith(b"\x1f\x8b")
+    ann.say("@kith_bot hi", group)
+    await group.hears()
+    turn = store.last_turn(f"telegram:{group.info['id']}")
+    assert turn and [message.text for message in store.context(turn.asked).messages] == ["hi"]
+
+
+# What may go wrong
+
+
+async def test_a_blocked_bot_is_logged_without_words_and_stops_nothing(
+    api: BotApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann, bob = api.person("Ann"), api.person("Bob")
+    ann.chat.blocked = True
+    ann.say("are you there?")
+    await api.until(lambda: api.called("sendMessage"))
+    bob.say("hi")
+    assert await heard(bob.chat) == "You said: hi"
+    assert "Forbidden" in caplog.text and "are you there?" not in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:.*retry_after")  # will be a timedelta, which we know of
+async def test_flood_control_is_waited_for(api: BotApi) -> None:
+    ann = api.person("Ann")
+    api.refusals.append(ApiError(429, "Too Many Requests", retry_after=0.01))
+    ann.say("hi")
+    assert await heard(ann.chat) == "You said: hi"
+
+
+async def test_a_failure_is_told_to_the_person_and_stops_nothing(
+    api: BotApi, answers: FixedAnswers, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann = api.person("Ann")
+    answers.error = RuntimeError("out of memory")
+    ann.say("hi")
+    assert await heard(ann.chat) == TEXTS.say("en", "failed")
+    assert "out of memory" in caplog.text
+    answers.error = None
+    ann.say("hi")
+    assert await heard(ann.chat) == "You said: hi"
+
+
+async def test_a_person_who_is_forgotten_while_their_message_is_answered_hears_no_more_of_it(
+    api: BotApi, answers: FixedAnswers, store: SqlDialogStore
+) -> None:
+    ann = api.person("Ann")
+    answers.hold()
+    ann.say("hi")
+    await answers.next()
+    store.forget(f"telegram:{ann.user['id']}")
+    answers.release()
+    ann.say("a new life")
+    assert await heard(ann.chat) == "You said: a new life"
+
+
+async def test_no_log_holds_the_token_or_what_people_say(
+    answers: FixedAnswers, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with BotApi() as api, serving(api, answers):
+        ann = api.person("Ann")
+        ann.say("my secret")
+        await ann.chat.hears()
+    assert TOKEN.partition(":")[2] not in caplog.text
+    assert "my secret" not in caplog.text

@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import func, select
 from turn_values import CHAT, PERSON, ask, talk, turn_for
 
 from storage.dialog import Asked, Decision, Message, Person, now
+from storage.schema import MessageRow
 from storage.store import NotAddressed, SqlDialogStore, UnknownTurn
 
 GROUP = "telegram:-100:7"
@@ -257,3 +259,12 @@ def test_the_list_of_dialogs_is_newest_first_and_leaves_out_silent_ones(store: S
 
 def test_an_unknown_dialog_is_none(store: SqlDialogStore) -> None:
     assert store.dialog("x") is None
+
+
+def test_a_reader_sees_one_state_of_the_log_while_others_write(store: SqlDialogStore) -> None:
+    ask(store, "hi")
+    with store.reading() as connection:
+        messages = select(func.count()).select_from(MessageRow)
+        before = connection.scalar(messages)
+        ask(store, "still there?")
+        assert before == connection.scalar(messages) == 1

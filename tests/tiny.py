@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -18,6 +18,7 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
@@ -64,7 +65,7 @@ def generator_folder(tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytes
     return save(tmp_path_factory.mktemp("generator"), model, tokenizer)
 
 
-def learn(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, steps: int = 80) -> None:
+def learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, steps: int = 60) -> None:
     """Teaches the replies of LEARNT by heart."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     rows = []
@@ -83,7 +84,7 @@ def learn(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, steps: in
 def plain_tokenizer() -> PreTrainedTokenizerBase:
     """GPT-2's kind: one special token, no padding token, no chat template."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(TEXTS, trainer)
@@ -92,10 +93,16 @@ def plain_tokenizer() -> PreTrainedTokenizerBase:
 
 @pytest.fixture(scope="session")
 def plain_folder(plain_tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A GPT-2 with random weights."""
+    """A GPT-2 with one layer that knows LEARNT by heart."""
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=len(plain_tokenizer), n_embd=16, n_layer=1, n_head=2, n_positions=96)
-    return save(tmp_path_factory.mktemp("plain"), GPT2LMHeadModel(config), plain_tokenizer)
+    end = plain_tokenizer.eos_token_id
+    config = GPT2Config(
+        vocab_size=len(plain_tokenizer), n_positions=96, n_embd=32, n_layer=1, n_head=2,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=end, eos_token_id=end,
+    )  # fmt: skip
+    model = GPT2LMHeadModel(config)
+    learn(model, plain_tokenizer)
+    return save(tmp_path_factory.mktemp("plain"), model, plain_tokenizer)
 
 
 @pytest.fixture(scope="session")
@@ -144,8 +151,8 @@ def cross_encoder_folder(bert_tokenizer: PreTrainedTokenizerBase, tmp_path_facto
     return save(tmp_path_factory.mktemp("cross_encoder"), model, bert_tokenizer)
 
 
-def save(folder: Path, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> str:
+def save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
     """Model and tokenizer in one folder, as transformers loads them."""
-    model.save_pretrained(folder)  # type: ignore[operator]  # transformers' models have it, torch's modules do not
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)

@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin turn a reply of 0.1 s into 6 s once another program wants a core
     "TOKENIZERS_PARALLELISM": "false",  # no warning about forks
     "TRANSFORMERS_VERBOSITY": "error",  # no reports about loading
+    "HF_HUB_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }
 """What must be there before torch and transformers are imported. What the user set stays."""
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # the way in which every command ends
         return end.code if isinstance(end.code, int) else 0
     except mistakes() as error:
-        typer.echo(f"kith: {error}", err=True)
+        typer.echo(f"kith: {' '.join(str(error).split())}", err=True)  # libraries' own words may have several lines
         return 2
     return 0
 

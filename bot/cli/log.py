@@ -1,5 +1,6 @@
 """What the owner of a bot does with its log: `kith export`, `kith stats`, `kith dialogs`, `kith forget`."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ dialogs = typer.Typer(help="Look at dialogs.", no_args_is_help=True)
 app.add_typer(dialogs, name="dialogs")
 
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+A_TIME = "2026-12-31 or 2026-12-31T18:00:00"
 
 
 @app.command()
@@ -27,13 +29,11 @@ def export(
         Path | None,
         typer.Argument(help="Ends in .jsonl, .csv (both also with .gz) or .parquet; none: JSON lines here."),
     ] = None,
-    since: Annotated[datetime | None, typer.Option(formats=TIMES, help="From this time on.")] = None,
-    until: Annotated[datetime | None, typer.Option(formats=TIMES, help="Before this time.")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=TIMES, metavar="TIME", help=f"From {A_TIME} on.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=TIMES, metavar="TIME", help=f"Before {A_TIME}.")] = None,
     chat: Annotated[str | None, typer.Option(help="One chat, such as telegram:42.")] = None,
     liked: Annotated[bool, typer.Option("--liked", help="Only replies with a 👍.")] = False,
-    disliked: Annotated[
-        bool, typer.Option("--disliked", help="Only replies with a 👎; with --liked: with a vote.")
-    ] = False,
+    disliked: Annotated[bool, typer.Option("--disliked", help="Only replies with a 👎 (both: with a vote).")] = False,
     source: Annotated[str | None, typer.Option(help="Only replies of retrieval, generation or fallback.")] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="So many records at most.")] = None,
     real_names: Annotated[bool, typer.Option("--real-names", help="Ids of people and chats, not pseudonyms.")] = False,
@@ -52,7 +52,9 @@ def export(
     filters = Filters(local(since), local(until), chat, liked, disliked, source, limit)
     salt = None if real_names else load_salt(settings.data_dir)
     screen = Console(stderr=True)
-    with SqlDialogStore(settings.database) as store, Progress(console=screen, disable=not screen.is_terminal) as bar:
+    # Records on the same screen would run through the bar.
+    hidden = not screen.is_terminal or (file is None and sys.stdout.isatty())
+    with SqlDialogStore(settings.database) as store, Progress(console=screen, disable=hidden) as bar:
         task = bar.add_task("dialogs", total=count(store, filters))
         records = export_records(store, format, file, filters, salt, lambda done: bar.advance(task, done))
     if as_json and file:

@@ -68,8 +68,7 @@ async def serve(settings: "Settings") -> None:
 
 async def talk(settings: "Settings", name: str) -> None:
     """The terminal chat. The models take seconds to load, in which there is something to look at."""
-    from bot.console_chat import ConsoleChat, system_language
-    from bot.console_screen import Screen, interruptible
+    from bot.console_screen import Screen, interruptible, system_language
     from bot.texts import load_texts
 
     screen, texts, language = Screen(), load_texts(), system_language()
@@ -77,6 +76,7 @@ async def talk(settings: "Settings", name: str) -> None:
     async with AsyncExitStack() as stack:
         with screen.working(waking), interruptible():
             from bot.assemble import open_bot
+            from bot.console_chat import ConsoleChat
 
             conversation = await stack.enter_async_context(open_bot(settings))
         await ConsoleChat(conversation, screen, name, language).run()

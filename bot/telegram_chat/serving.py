@@ -154,6 +154,8 @@ async def _finish(application: App) -> None:
 @contextmanager
 def _explained(settings: Settings) -> Iterator[None]:
     """Turns what can go wrong at the start into one sentence each. The message of InvalidToken holds the token."""
+    library = logging.getLogger("telegram.ext")
+    library.setLevel(logging.CRITICAL)  # it logs the traceback of what it raises
     try:
         yield
     except InvalidToken:
@@ -167,3 +169,5 @@ def _explained(settings: Settings) -> Iterator[None]:
         address = f"{settings.webhook_listen}:{settings.webhook_port}"
         reason = f"{address} ({error.strerror})"
         raise UserError(f"The webhook cannot listen on {reason}: change KITH_WEBHOOK_LISTEN or _PORT.") from None
+    finally:
+        library.setLevel(logging.NOTSET)

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 Context: TypeAlias = ContextTypes.DEFAULT_TYPE
 App: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
 
+FILE_LIMIT = int(FileSizeLimit.FILESIZE_UPLOAD)
+
 # Channels and anonymous administrators have no account of their own that could be answered.
 PEOPLE = filters.UpdateType.MESSAGE & ~filters.SenderChat.ALL & ~filters.StatusUpdate.ALL
 
@@ -121,9 +123,9 @@ class Talking:
         person = await self._person(user)
         data = json.dumps(await self._conversation.export(person), ensure_ascii=False, indent=2).encode()
         name = "kith-export.json"
-        if len(data) > FileSizeLimit.FILESIZE_UPLOAD:
+        if len(data) > FILE_LIMIT:
             data, name = await asyncio.to_thread(gzip.compress, data), f"{name}.gz"
-        if len(data) > FileSizeLimit.FILESIZE_UPLOAD:
+        if len(data) > FILE_LIMIT:
             await self._say(context.bot, place, user, "export_too_big")
             return
         document, caption = InputFile(data, name), self._conversation.say(person, "export")

@@ -1,0 +1,179 @@
+"""The async edge: who is answered together with whom, and that nobody waits for ever."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.batching import Batcher
+from storage.dialog import Asked, Decision, Turn
+
+PATIENCE = 20.0
+"""Seconds after which a test gives up."""
+
+BIRTH = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def asked(number: int) -> Asked:
+    return Asked(number, "dialog", "console:ann")
+
+
+def turn(message: Asked) -> Turn:
+    return Turn(f"turn {message.message_id}", message, "hi", Decision("hello", "policy"), {}, {}, at=BIRTH)
+
+
+class Models:
+    """Answers on the batcher's thread, and waits there while it is held, as a slow model would."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.busy, self.free = threading.Event(), threading.Event()
+        self.free.set()
+        self.then: Callable[[Sequence[Asked]], Sequence[Turn | Exception]] = lambda batch: [turn(m) for m in batch]
+
+    def __call__(self, batch: Sequence[Asked]) -> Sequence[Turn | Exception]:
+        self.batches.append([message.message_id for message in batch])
+        self.busy.set()
+        assert self.free.wait(PATIENCE)
+        return self.then(batch)
+
+    async def hold_on(self, batcher: Batcher) -> "asyncio.Task[Turn]":
+        """Message 0 comes and is being answered until `free` is set."""
+        self.free.clear()
+        task = asyncio.create_task(batcher.answer(asked(0)))
+        assert await asyncio.to_thread(self.busy.wait, PATIENCE)
+        return task
+
+
+async def ask(batcher: Batcher, *numbers: int) -> "list[asyncio.Task[Turn]]":
+    """Messages that come one after the other."""
+    tasks = [asyncio.create_task(batcher.answer(asked(number))) for number in numbers]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_lone_message_is_answered_at_once() -> None:
+    models = Models()
+    async with Batcher(models) as batcher:
+        assert await asyncio.wait_for(batcher.answer(asked(1)), PATIENCE) == turn(asked(1))
+    assert models.batches == [[1]]
+
+
+async def test_those_that_come_while_a_batch_runs_make_up_the_next_one() -> None:
+    models = Models()
+    async with Batcher(models) as batcher:
+        first = await models.hold_on(batcher)
+        others = await ask(batcher, 1, 2, 3)
+        models.free.set()
+        turns = await asyncio.gather(first, *others)
+    assert models.batches == [[0], [1, 2, 3]]
+    assert turns == [turn(asked(number)) for number in range(4)]
+
+
+async def test_a_batch_is_never_greater_than_its_limit_and_keeps_the_order() -> None:
+    models = Models()
+    async with Batcher(models, max_batch=2) as batcher:
+        first = await models.hold_on(batcher)
+        others = await ask(batcher, 1, 2, 3, 4, 5)
+        models.free.set()
+        await asyncio.gather(first, *others)
+    assert models.batches == [[0], [1, 2], [3, 4], [5]]
+
+
+async def test_other_tasks_run_while_the_models_work() -> None:
+    models = Models()
+    async with Batcher(models) as batcher:
+        first = await models.hold_on(batcher)
+        vote = asyncio.create_task(asyncio.sleep(0, "counted"))
+        assert await asyncio.wait_for(vote, PATIENCE) == "counted"
+        assert not first.done()
+        models.free.set()
+        await first
+
+
+async def test_a_caller_that_gave_up_is_not_answered() -> None:
+    models = Models()
+    async with Batcher(models) as batcher:
+        first = await models.hold_on(batcher)
+        gone, stays = await ask(batcher, 1, 2)
+        gone.cancel()
+        models.free.set()
+        assert await stays == turn(asked(2))
+        await first
+    assert models.batches == [[0], [2]]
+
+
+async def test_a_caller_that_gives_up_while_it_is_answered_disturbs_no_other() -> None:
+    models = Models()
+    async with Batcher(models) as batcher:
+        first = await models.hold_on(batcher)
+        first.cancel()
+        (second,) = await ask(batcher, 1)
+        models.free.set()
+        assert await second == turn(asked(1))
+
+
+async def test_an_exception_reaches_each_caller_of_its_batch_and_no_other() -> None:
+    models = Models()
+
+    def fail(batch: Sequence[Asked]) -> Sequence[Turn]:
+        if batch[0].message_id == 1:
+            raise RuntimeError("disk full")
+        return [turn(message) for message in batch]
+
+    models.then = fail
+    async with Batcher(models) as batcher:
+        first = await models.hold_on(batcher)
+        others = await ask(batcher, 1, 2)
+        models.free.set()
+        for task in others:
+            with pytest.raises(RuntimeError, match="disk full"):
+                await task
+        assert await first == turn(asked(0))
+        assert await batcher.answer(asked(3)) == turn(asked(3))
+
+
+async def test_what_went_wrong_with_one_message_alone_reaches_its_caller_alone() -> None:
+    models = Models()
+    models.then = lambda batch: [LookupError("forgotten") if m.message_id == 1 else turn(m) for m in batch]
+    async with Batcher(models) as batcher:
+        first = await models.hold_on(batcher)
+        forgotten, other = await ask(batcher, 1, 2)
+        models.free.set()
+        with pytest.raises(LookupError, match="forgotten"):
+            await forgotten
+        assert await other == turn(asked(2))
+        await first
+
+
+async def test_at_the_end_nobody_is_left_waiting() -> None:
+    models = Models()
+    async with Batcher(models) as batcher:
+        tasks = [await models.hold_on(batcher), *await ask(batcher, 1, 2)]
+        asyncio.get_running_loop().call_later(0.05, models.free.set)
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE)
+    assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+    assert models.batches == [[0]]
+
+
+async def test_the_end_waits_for_the_batch_at_hand_and_lets_other_tasks_run_meanwhile() -> None:
+    models, finished = Models(), threading.Event()
+
+    def finish(batch: Sequence[Asked]) -> Sequence[Turn]:
+        finished.set()
+        return [turn(message) for message in batch]
+
+    models.then = finish
+    async with Batcher(models) as batcher:
+        await models.hold_on(batcher)
+        asyncio.get_running_loop().call_soon(models.free.set)
+    assert finished.is_set()
+
+
+async def test_after_the_end_nobody_is_taken_in() -> None:
+    async with Batcher(Models()) as batcher:
+        pass
+    with pytest.raises(RuntimeError, match="closed"):
+        await batcher.answer(asked(1))

@@ -1,0 +1,143 @@
+"""Tests of bot/settings.py: where settings come from, which one wins, and what is said about a wrong one."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from bot.settings import Settings, UserError, env_name, load_settings
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in, and no settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.upper() in {env_name(field) for field in Settings.model_fields}:
+            monkeypatch.delenv(name)
+    return tmp_path
+
+
+def test_everything_has_a_default() -> None:
+    settings = load_settings()
+    assert settings.telegram_bot_token is None
+    assert settings.telegram_api_url == "https://api.telegram.org"
+    assert settings.data_dir.name == "kith"
+    assert settings.database == f"sqlite:///{settings.data_dir / 'kith.db'}"
+
+
+def test_each_source_can_set_and_the_nearer_one_wins(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "kith.toml").write_text('candidates = 1\nretrieved = 1\npersona = "wit"\n')
+    (place / ".env").write_text("KITH_CANDIDATES=2\nKITH_RETRIEVED=2\n")
+    monkeypatch.setenv("KITH_CANDIDATES", "3")
+    settings = load_settings()
+    assert (settings.candidates, settings.retrieved, settings.persona) == (3, 2, "wit")
+
+
+@pytest.mark.parametrize("source", ["environment", ".env", "kith.toml"])
+def test_the_token_is_spelt_as_telegrams_own_world_does(
+    place: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    match source:
+        case "environment":
+            monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:secret")
+        case ".env":
+            (place / ".env").write_text("TELEGRAM_BOT_TOKEN=1:secret\n")
+        case _:
+            (place / "kith.toml").write_text('telegram_bot_token = "1:secret"\n')
+    assert load_settings().telegram_bot_token == SecretStr("1:secret")
+
+
+def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TELEGRAM_BOT_TOKEN", "KITH_WEBHOOK_SECRET", "KITH_REMOTE_KEY"):
+        monkeypatch.setenv(name, "1:hush")
+    assert "hush" not in repr(load_settings())
+    assert "hush" not in load_settings().model_dump_json()
+
+
+@pytest.mark.parametrize("source", ["environment", ".env"])
+def test_a_misspelt_name_does_not_go_unnoticed(place: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    if source == ".env":
+        (place / ".env").write_text("KITH_CANDIDATE=2\n")
+    else:
+        monkeypatch.setenv("KITH_CANDIDATE", "2")
+    with pytest.raises(UserError, match="KITH_CANDIDATE is not a setting"):
+        load_settings()
+
+
+def test_so_does_one_in_kith_toml(place: Path) -> None:
+    (place / "kith.toml").write_text("candidate = 2\n")
+    with pytest.raises(UserError, match="candidate"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KITH_CANDIDATES", "many"),
+        ("KITH_CANDIDATES", "33"),
+        ("KITH_EXPLORATION", "-0.1"),
+        ("KITH_SAMPLING_TEMPERATURE", "0"),
+        ("KITH_WEBHOOK_PORT", "70000"),
+        ("KITH_REMOTE_URL", "localhost:8000"),
+        ("KITH_LOG_LEVEL", "LOUD"),
+        ("TELEGRAM_API_URL", "ftp://example.org"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_that_names_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"The setting {name} is wrong") as error:
+        load_settings()
+    assert "\n" not in str(error.value)
+
+
+def test_a_wrong_secret_is_not_repeated(place: Path) -> None:
+    (place / "kith.toml").write_text('telegram_bot_token = ["1:hush"]\n')
+    with pytest.raises(UserError, match="TELEGRAM_BOT_TOKEN") as error:
+        load_settings()
+    assert "hush" not in str(error.value)
+
+
+@pytest.mark.parametrize("broken", [b"candidates = \n", b"\xff\xfe", b"= 1"])
+def test_a_broken_file_is_one_sentence(place: Path, broken: bytes) -> None:
+    (place / "kith.toml").write_bytes(broken)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "zero"), [("KITH_CANDIDATES", "candidates", 0), ("KITH_EXPLORATION", "exploration", 0.0)]
+)
+def test_zero_is_a_value(monkeypatch: pytest.MonkeyPatch, name: str, field: str, zero: Any) -> None:
+    monkeypatch.setenv(name, "0")
+    assert getattr(load_settings(), field) == zero
+
+
+def test_an_empty_value_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "")
+    monkeypatch.setenv("KITH_CANDIDATES", "")
+    settings = load_settings()
+    assert settings.telegram_bot_token is None
+    assert settings.candidates == 4
+
+
+@pytest.mark.parametrize("name", ["KITH_DATA_DIR", "KITH_PERSONAS_DIR", "KITH_POLICY"])
+def test_the_home_folder_may_be_a_tilde(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "~/kith")
+    assert getattr(load_settings(), name.removeprefix("KITH_").lower()) == Path.home() / "kith"
+
+
+def test_a_database_url_takes_the_place_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KITH_DATABASE_URL", "postgresql://kith@localhost/kith")
+    assert load_settings().database == "postgresql://kith@localhost/kith"
+
+
+def test_settings_do_not_change_while_the_bot_runs() -> None:
+    with pytest.raises(ValidationError):
+        load_settings().candidates = 1  # type: ignore[misc]  # that it is frozen is what is tested
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    assert not [name for name, field in Settings.model_fields.items() if not field.description]

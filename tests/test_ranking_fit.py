@@ -1,0 +1,102 @@
+"""Weights fitted to votes: they find what people like, keep what votes cannot tell, and are read back from their file."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ranking.fit import OF_REPLY, as_votes, fit_policy, save_fit
+from ranking.policy import ScoringPolicy, Weights, load_weights
+from ranking.ranker import CrossEncoderRanker
+from storage.corpora import LoggedVote, RatedReply
+from storage.dialog import Candidate, Message
+
+pytest_plugins = ("tiny",)
+
+BEFORE = Weights("before", {"ranker": 1.0, "echo": 0.5, "generated": 0.25}, {"unsafe": 1.0})
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ranking.metrics.RESAMPLES", 20)
+
+
+def votes(count: int = 200) -> list[LoggedVote]:
+    """People like what the ranker likes and dislike echoes ten times as much as they are big; noise is noise."""
+    draw = random.Random(0)
+    made = []
+    for i in range(count):
+        features = {"ranker": draw.gauss(0, 1), "echo": draw.uniform(0, 0.1), "noise": draw.gauss(0, 1), "same": 3.0}
+        taste = features["ranker"] - 10 * features["echo"] + 0.5 + draw.gauss(0, 0.3)
+        made.append(LoggedVote(f"dialog {i // 2}", features, taste > 0))
+    return made
+
+
+def test_what_people_like_weighs_up_and_what_they_dislike_weighs_down() -> None:
+    fitted = fit_policy(votes(), ("ranker", "echo", "noise"), BEFORE).weights
+    assert fitted.weights["ranker"] > 1
+    assert fitted.weights["echo"] < -5
+    assert abs(fitted.weights["noise"]) < 0.5
+
+
+def test_features_that_the_votes_do_not_tell_of_keep_their_weight_and_vetoes_stay() -> None:
+    fitted = fit_policy(votes(), ("ranker", "same"), BEFORE).weights
+    assert (fitted.weights["echo"], fitted.weights["generated"]) == (0.5, 0.25)
+    assert fitted.weights["same"] == 0
+    assert fitted.vetoes == BEFORE.vetoes
+    assert fitted.version.startswith("fitted 20")
+
+
+def test_the_fit_is_measured_on_dialogs_that_it_has_not_seen() -> None:
+    found = fit_policy(votes(), ("ranker", "echo"), BEFORE)
+    measured: dict[str, Any] = found.facts["auc_on_the_other_half"]
+    assert measured["fitted"]["value"] > measured["ranker alone"]["value"] > 0.7
+    assert measured["fitted"]["low"] <= measured["fitted"]["value"] <= measured["fitted"]["high"]
+    assert (found.facts["votes"], found.facts["dialogs"]) == (200, 100)
+
+
+def test_noise_is_measured_as_noise() -> None:
+    measured = fit_policy(votes(600), ("noise",), BEFORE).facts["auc_on_the_other_half"]
+    assert "ranker alone" not in measured
+    assert measured["fitted"]["value"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_feature_that_was_not_logged_yet_counts_as_nothing() -> None:
+    assert fit_policy(votes(), ("ranker", "new"), BEFORE).weights.weights["new"] == 0
+
+
+@pytest.mark.parametrize("few", [[], votes(2), [vote for vote in votes() if vote.liked]])
+def test_too_few_votes_are_refused(few: list[LoggedVote]) -> None:
+    with pytest.raises(ValueError, match="Too few votes to fit a policy"):
+        fit_policy(few, ("ranker",), BEFORE)
+
+
+def test_a_fit_is_a_policy_file(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "policy.json"
+    found = fit_policy(votes(), ("ranker", "echo"), BEFORE)
+    save_fit(file, found)
+    assert load_weights(file) == found.weights
+    assert json.loads(file.read_text())["fit"] == found.facts
+    assert [path.name for path in file.parent.iterdir()] == ["policy.json"]
+    decision = ScoringPolicy(load_weights(file))(
+        [Candidate("parrot", "retrieval", 0.0), Candidate("other", "retrieval", 0.0)],
+        {"ranker": [0.1, 0.0], "echo": [0.7, 0.0]},
+    )
+    assert decision.reply == "other"
+
+
+def test_rated_replies_become_votes_with_the_features_that_they_have_by_themselves(cross_encoder_folder: str) -> None:
+    said = (Message("user", "i like my old dog"), Message("assistant", "tell me more about it"), Message("user", "no"))
+    ratings = [
+        RatedReply("d1", "x", "valid", said, "I like my old dog", False),
+        RatedReply("d2", "x", "valid", said, "Tell me more about it", True),
+        RatedReply("d3", "x", "valid", said, "Fine.", True),
+    ]
+    made = as_votes(ratings, CrossEncoderRanker(cross_encoder_folder))
+    assert [(vote.dialog_id, vote.liked) for vote in made] == [("d1", False), ("d2", True), ("d3", True)]
+    assert all(tuple(vote.features) == OF_REPLY for vote in made)
+    assert [vote.features["echo"] for vote in made] == [1, 0, 0]
+    assert [vote.features["repetition"] for vote in made] == [0, 1, 0]
+    assert len({vote.features["ranker"] for vote in made}) == 3

@@ -1,0 +1,162 @@
+"""The retriever on a tiny bi-encoder: what it finds, when it keeps silent, and what it never says."""
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from ranking.pretrained import ModelError
+from ranking.retriever import CONTEXT_WEIGHT, Retriever, context_vectors, load_encoder, similarity
+from ranking.vectors import Encoder
+from storage.dialog import Candidate, Context, Message, PoolEntry
+
+pytest_plugins = ("tiny",)
+
+POOL = [
+    PoolEntry("greeting/1", "Good morning to you.", ("hello there", "good morning"), "curated"),
+    PoolEntry("greeting/2", "How are you?", ("hello there", "good morning"), "curated"),
+    PoolEntry("joke/1", "The cat sleeps all day, that is the joke.", ("tell me a joke please",), "curated"),
+    PoolEntry("food/1", "Pizza!", ("what shall we eat",), "liked"),
+]
+ALWAYS = -1.0
+"""A threshold that everything reaches."""
+SURE = CONTEXT_WEIGHT - 0.2
+"""One that a message in the pool's own words reaches, whatever the reply's likeness to it."""
+
+
+@pytest.fixture(scope="module")
+def encoder(bi_encoder_folder: str) -> Encoder:
+    return Encoder(SentenceTransformer(bi_encoder_folder), "tiny")
+
+
+def said(*texts: str, rejected: tuple[str, ...] = ()) -> Context:
+    roles = ("user", "assistant")
+    messages = (Message(roles[(len(texts) - 1 - i) % 2], text) for i, text in enumerate(texts))
+    return Context(tuple(messages), rejected=rejected)
+
+
+def texts(candidates: list[Candidate]) -> set[str]:
+    return {candidate.text for candidate in candidates}
+
+
+def test_a_message_in_the_pools_own_words_finds_its_situation_first(encoder: Encoder) -> None:
+    retriever = Retriever(POOL, encoder, top_k=2, threshold=ALWAYS)
+    joke, greeting = retriever.propose([said("tell me a joke please"), said("hello there")])
+    assert joke[0].origin == "joke/1"
+    assert {candidate.origin for candidate in greeting} == {"greeting/1", "greeting/2"}
+    assert all(candidate.source == "retrieval" for candidate in joke + greeting)
+    assert [c.score for c in joke] == sorted((c.score for c in joke), reverse=True)
+
+
+def test_a_batch_gives_what_each_message_gets_alone(encoder: Encoder) -> None:
+    retriever = Retriever(POOL, encoder, top_k=3, threshold=ALWAYS)
+    asked = [said("hello there"), said("x", "y", "what shall we eat"), said("tell me a joke please")]
+    for context, together in zip(asked, retriever.propose(asked), strict=True):
+        (alone,) = retriever.propose([context])
+        assert [c.origin for c in alone] == [c.origin for c in together]
+        assert [c.score for c in alone] == pytest.approx([c.score for c in together], abs=1e-5)
+
+
+def test_it_abstains_below_its_threshold(encoder: Encoder) -> None:
+    loose, strict = (Retriever(POOL, encoder, threshold=threshold) for threshold in (ALWAYS, 1.1))
+    asked = [said("hello there")]
+    assert strict.propose(asked) == [[]]
+    scores = [candidate.score for candidate in loose.propose(asked)[0]]
+    between = Retriever(POOL, encoder, threshold=(scores[0] + scores[-1]) / 2)
+    (found,) = between.propose(asked)
+    assert 0 < len(found) < len(scores)
+    assert all(candidate.score >= between.threshold for candidate in found)
+
+
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_it_proposes_at_most_as_many_as_asked_for(encoder: Encoder, count: int) -> None:
+    (found,) = Retriever(POOL, encoder, top_k=count, threshold=ALWAYS).propose([said("hello there")])
+    assert len(found) == min(count, len(POOL))
+
+
+def test_nothing_that_was_said_in_this_dialog_comes_again(encoder: Encoder) -> None:
+    retriever = Retriever(POOL, encoder, top_k=2, threshold=ALWAYS)
+    (found,) = retriever.propose([said("GOOD morning, to you", "hello there", "how are you", "hello there")])
+    assert texts(found) == {"The cat sleeps all day, that is the joke.", "Pizza!"}
+
+
+def test_a_reply_that_was_sent_back_does_not_come_again(encoder: Encoder) -> None:
+    retriever = Retriever(POOL, encoder, top_k=1, threshold=SURE)
+    (found,) = retriever.propose([said("what shall we eat")])
+    assert texts(found) == {"Pizza!"}
+    assert "Pizza!" not in texts(retriever.propose([said("what shall we eat", rejected=("pizza",))])[0])
+
+
+def test_what_another_dialog_has_heard_may_still_be_said_here(encoder: Encoder) -> None:
+    retriever = Retriever(POOL, encoder, top_k=4, threshold=ALWAYS)
+    heard, fresh = retriever.propose([said("Pizza!", "what shall we eat"), said("what shall we eat")])
+    assert "Pizza!" not in texts(heard)
+    assert "Pizza!" in texts(fresh)
+
+
+def test_a_pool_of_nothing_and_a_batch_of_nothing_give_nothing(encoder: Encoder) -> None:
+    assert Retriever([], encoder).propose([said("hi"), said("ho")]) == [[], []]
+    assert Retriever([PoolEntry("1", "...", ("hi",), "imported")], encoder).propose([said("hi")]) == [[]]
+    assert Retriever(POOL, encoder).propose([]) == []
+
+
+def test_an_entry_without_contexts_is_found_by_its_reply(encoder: Encoder) -> None:
+    entries = [*POOL, PoolEntry("imported/1", "my dog is ill", (), "imported")]
+    for pool in (entries, entries[-1:], entries[::-1]):
+        (found,) = Retriever(pool, encoder, top_k=1, threshold=ALWAYS).propose([said("my dog is ill")])
+        assert found[0].origin == "imported/1"
+        assert found[0].score == pytest.approx(1, abs=1e-3)
+
+
+def test_an_entry_is_as_like_as_the_nearest_of_its_contexts(encoder: Encoder) -> None:
+    index = Retriever(POOL, encoder).index
+    asked = [said("good morning"), said("tell me a joke please")]
+    last, both = context_vectors(encoder, asked)
+    scores = similarity(index, last, both)
+    for row, (own, whole) in enumerate(zip(last, both, strict=True)):
+        for entry, score in zip(index.entries, scores[row], strict=True):
+            nearest = (encoder.remembered(entry.contexts) @ own).max()
+            to_reply = encoder.remembered([entry.reply])[0] @ whole
+            assert score == pytest.approx(CONTEXT_WEIGHT * nearest + (1 - CONTEXT_WEIGHT) * to_reply, abs=1e-5)
+
+
+def test_the_message_before_the_last_counts_for_the_reply_and_not_for_the_context(encoder: Encoder) -> None:
+    last, both = context_vectors(encoder, [said("why"), said("it rains", "why"), said("pizza", "why")])
+    assert np.allclose(last, last[0], atol=1e-5)
+    assert np.allclose(last[0], both[0], atol=1e-5)
+    assert not np.allclose(both[1], both[2], atol=1e-2)
+    assert np.linalg.norm(both, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_rebuilt_pool_takes_the_old_ones_place_at_once(encoder: Encoder) -> None:
+    retriever = Retriever(POOL, encoder, top_k=1, threshold=ALWAYS)
+    old = retriever.index
+    retriever.rebuild([PoolEntry("new/1", "Soup.", ("what shall we eat",), "liked")])
+    assert retriever.propose([said("what shall we eat")])[0][0].origin == "new/1"
+    assert len(old.entries) == len(POOL)
+    assert retriever.version == "tiny, 1 replies"
+
+
+def test_a_pool_that_cannot_be_indexed_leaves_the_old_one_serving(encoder: Encoder) -> None:
+    retriever = Retriever(POOL, encoder, top_k=1, threshold=ALWAYS)
+    with pytest.raises(TypeError):
+        retriever.rebuild([PoolEntry("broken", "Soup.", None, "imported")])  # type: ignore[arg-type]  # the fault
+    assert retriever.propose([said("what shall we eat")])[0][0].origin == "food/1"
+
+
+def test_equal_replies_are_proposed_once_for_the_contexts_of_both(encoder: Encoder) -> None:
+    twice = [*POOL, PoolEntry("liked/9", "pizza", ("my dog is ill",), "liked")]
+    retriever = Retriever(twice, encoder, top_k=9, threshold=ALWAYS)
+    (found,) = retriever.propose([said("my dog is ill")])
+    assert [c.origin for c in found].count("food/1") == 1
+    assert "liked/9" not in [c.origin for c in found]
+    assert found[0].origin == "food/1"
+
+
+def test_a_bi_encoder_is_loaded_from_its_folder_and_one_that_is_not_there_is_named(
+    bi_encoder_folder: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert load_encoder(bi_encoder_folder).encode(["hi"]).shape == (1, 32)
+    empty = tmp_path_factory.mktemp("empty")
+    (empty / "config.json").write_text("{")
+    with pytest.raises(ModelError, match=f"The retriever {empty} cannot be loaded"):
+        load_encoder(str(empty))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from transformers.utils import logging as transformers_logging
@@ -15,7 +16,6 @@ from bot.protocols import Scorer, Source
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
 from generation.generator import GptGenerator
-from generation.remote import RemoteGenerator
 from generation.sampling import Sampling
 from ranking.features import cheap_features, scorer
 from ranking.policy import ScoringPolicy, load_weights
@@ -23,6 +23,9 @@ from ranking.pool import curated
 from ranking.ranker import CrossEncoderRanker
 from ranking.retriever import Retriever, load_encoder
 from storage.store import SqlDialogStore
+
+if TYPE_CHECKING:
+    from generation.remote import RemoteGenerator
 
 
 def open_store(settings: Settings) -> SqlDialogStore:
@@ -75,11 +78,14 @@ def load_retriever(settings: Settings, store: SqlDialogStore) -> Retriever:
     return retriever
 
 
-def load_generator(settings: Settings) -> GptGenerator | RemoteGenerator:
-    """The server's model when one is named, else a local one."""
+def load_generator(settings: Settings) -> "GptGenerator | RemoteGenerator":
+    """The server's model when one is named, else a local one. The client's library takes 1.5 s to import, so only those
+    who use it wait for it."""
     sampling = Sampling(settings.candidates, settings.max_new_tokens, settings.sampling_temperature, settings.top_p)
     if settings.remote_url is None:
         return GptGenerator(settings.generator, sampling)
+    from generation.remote import RemoteGenerator
+
     key = settings.remote_key.get_secret_value() if settings.remote_key else ""
     return RemoteGenerator(settings.remote_url, settings.remote_model, key, sampling, settings.remote_timeout)
 

@@ -43,4 +43,4 @@ def bits_per_character(
         loss = functional.cross_entropy(logits, tokens[0, 1:], reduction="sum").item()
         bits[dialog.source] = bits.get(dialog.source, 0.0) + loss / math.log(2)
         characters[dialog.source] = characters.get(dialog.source, 0) + sum(len(m.text) for m in messages)
-    return {source: round(bits[source] / characters[source], 4) for source in sorted(bits)}
+    return {source: round(bits[source] / characters[source], 4) for source in sorted(bits) if characters[source]}

@@ -36,7 +36,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from generation.data import MIXTURE, make_tokenizer, mix, pack
 from generation.metrics import bits_per_character
-from storage.corpora import CorpusDialog, read_dialogs
+from storage.corpora import CorpusDialog, CorpusError, read_dialogs
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ class MuonAndAdamW(torch.optim.Optimizer):
 
     def __init__(self, model: nn.Module, muon_lr: float, adamw_lr: float, weight_decay: float) -> None:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name and "lm_head" not in name]
+        tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+        matrices = [p for name, p in named if p.ndim == 2 and id(p) not in tables and "lm_head" not in name]
         chosen = {id(p) for p in matrices}
         rest = [p for _, p in named if id(p) not in chosen]
         self.parts: tuple[torch.optim.Optimizer, ...] = (
@@ -123,14 +124,14 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
     """Trains, measures on the held-back dialogs and writes a folder that any transformers program can load.
 
     Returns the metrics (bits per character by source). A run that was cut off goes on from its last checkpoint when
-    started again with the same arguments. Raises CorpusError on unreadable data, ValueError when there is none."""
+    started again with the same arguments. Raises CorpusError on unreadable data or none."""
     started = time.monotonic()
     set_seed(run.seed)
     dialogs = [dialog for path in run.data for dialog in read_dialogs(path)]
     personas = read_facts(run.personas) if run.personas else []
     train = mix((d for d in dialogs if d.split == "train"), MIXTURE, run.lang, run.seed, personas)
     if not train:
-        raise ValueError("No dialogs to train on: none of the files has any of the train split in this language.")
+        raise CorpusError("No dialogs to train on: none of the files has any of the train split in this language.")
     model, tokenizer = load_or_make(run, train)
     rows = pack(train, tokenizer, run.length, run.loss_on)
     steps = run.steps or max(1, int(run.epochs * len(rows) / (run.batch_rows * run.accumulate)))

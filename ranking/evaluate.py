@@ -19,7 +19,7 @@ from ranking.pool import normal
 from ranking.ranker import CrossEncoderRanker
 from ranking.retriever import Index, context_vectors, similarity
 from ranking.vectors import Encoder
-from storage.corpora import RatedReply
+from storage.corpora import CorpusError, RatedReply
 from storage.dialog import Candidate, Context
 
 CANDIDATES = 20
@@ -56,9 +56,9 @@ def questions(places: Sequence[Position], seed: int = 0) -> list[Question]:
 
 
 def selection(asked: Sequence[Question], encoder: Encoder, ranker: CrossEncoderRanker) -> list[Row]:
-    """R@1, R@5 and MRR of the baselines and of ours, over the same questions. Raises ValueError when there are none."""
+    """R@1, R@5 and MRR of the baselines and of ours, on the same questions. Raises CorpusError without any."""
     if not asked:
-        raise ValueError("No response-selection questions: the data has no source with 20 held-back dialogs.")
+        raise CorpusError("No response-selection questions: the data has no source with 20 held-back dialogs.")
     models: dict[str, Callable[[Sequence[Question]], Floats]] = {
         "chance": lambda items: np.zeros((len(items), CANDIDATES)),
         "BM25": by_bm25,
@@ -86,10 +86,10 @@ def at_most(ratings: Sequence[RatedReply], count: int, seed: int = 0) -> list[Ra
 
 
 def votes(ratings: Sequence[RatedReply], ranker: CrossEncoderRanker) -> list[Row]:
-    """AUC by source, against the majority (which knows nothing: 0.5) and the reply's length. Raises ValueError when
+    """AUC by source, against the majority (which knows nothing: 0.5) and the reply's length. Raises CorpusError when
     there are none."""
     if not ratings:
-        raise ValueError("No rated replies of the held-back part were found.")
+        raise CorpusError("No rated replies of the held-back part were found.")
     pairs = [(Context(r.messages), [Candidate(r.reply, "vote", 0.0)]) for r in ratings]
     scores = {
         "majority": np.zeros(len(ratings)),

@@ -20,7 +20,7 @@ from ranking.features import cheap_features, scorer
 from ranking.metrics import Estimate, auc, estimate
 from ranking.policy import Weights
 from ranking.ranker import CrossEncoderRanker
-from storage.corpora import LoggedVote, RatedReply, held_back
+from storage.corpora import CorpusError, LoggedVote, RatedReply, held_back
 from storage.dialog import Candidate, Context
 
 OF_REPLY = ("ranker", "length", "repetition", "echo")
@@ -41,12 +41,12 @@ class Fit:
 def fit_policy(votes: Sequence[LoggedVote], names: Sequence[str], before: Weights, seed: int = 0) -> Fit:
     """Weights for the features `names`, the others as before, fitted to all votes after the AUC was measured by a fit
     to half of the dialogs. The ranker must not have been trained on these votes, or it looks better than it is. Raises
-    ValueError when a half lacks likes or dislikes."""
+    CorpusError when a half lacks likes or dislikes."""
     columns = np.array([[vote.features.get(name, 0.0) for name in names] for vote in votes]).reshape(-1, len(names))
     labels = np.array([float(vote.liked) for vote in votes])
     test = np.array([held_back(f"{seed} {vote.dialog_id}", 0.5) for vote in votes])
     if len(set(zip(labels.tolist(), test.tolist(), strict=True))) < 4:
-        raise ValueError("Too few votes to fit a policy: each half of the dialogs needs a 👍 and a 👎.")
+        raise CorpusError("Too few votes to fit a policy: each half of the dialogs needs a 👍 and a 👎.")
     totals = columns[test] @ slopes(columns[~test], labels[~test])
     groups = [vote.dialog_id for vote, held in zip(votes, test, strict=True) if held]
     measured = {"fitted": totals}

@@ -31,7 +31,7 @@ from ranking.data import Pair, Position, dialog_pairs, pool_pairs, positions, ra
 from ranking.pool import curated
 from ranking.pretrained import HUB_ID, minilm_or, packaged_minilm
 from ranking.text import CUT_SIDE, PAIR_TOKENS, as_pair
-from storage.corpora import read_dialogs, read_ratings
+from storage.corpora import CorpusError, read_dialogs, read_ratings
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,12 @@ class Deadline(TrainerCallback):
 
 def train_ranker(run: RankerTraining) -> dict[str, Any]:
     """Trains and writes the adapter with `training.json`, the arguments and counts. Returns those facts. Raises
-    CorpusError on unreadable data, ValueError when there is none."""
+    CorpusError on unreadable data, and when there is none."""
     started = time.monotonic()
     set_seed(run.seed)
     pairs = training_pairs(run)
     if not pairs:
-        raise ValueError("No pairs to train on: neither dialogs nor votes of the train split were found.")
+        raise CorpusError("No pairs to train on: neither dialogs nor votes of the train split were found.")
     model = CrossEncoder(minilm_or(run.base), num_labels=1, max_length=PAIR_TOKENS)
     model.tokenizer.truncation_side = CUT_SIDE
     model.add_adapter(

@@ -110,7 +110,7 @@ def _address(url: str) -> URL:
 
 
 def _sqlite_engine(address: URL) -> Engine:
-    engine = create_engine(address, json_serializer=_json, connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(address, json_serializer=_json, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
 
     # The driver begins transactions too late and not around DDL, so it is told not to, and we do.
     @event.listens_for(engine, "connect")
@@ -129,7 +129,7 @@ def _sqlite_engine(address: URL) -> Engine:
 def _postgres_engine(address: URL) -> Engine:
     try:
         # pre_ping: a server that was restarted costs no message.
-        return create_engine(address, json_serializer=_json, pool_pre_ping=True)
+        return create_engine(address, json_serializer=_json, hide_parameters=True, pool_pre_ping=True)
     except ModuleNotFoundError:
         raise StoreError("PostgreSQL needs its driver: pip install kith[postgres].") from None
 

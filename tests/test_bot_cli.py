@@ -1,6 +1,7 @@
 """Tests of bot/cli/: real commands on a real log."""
 
 import ast
+import io
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ pytest_plugins = ("tiny",)
 ROOT = Path(__file__).parent.parent
 
 Kith: TypeAlias = Callable[..., tuple[int, str, str]]
-"""A command's arguments in; exit code, standard output and standard error out."""
+"""A command's arguments, and what is `typed` then, in; exit code, standard output and standard error out."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +46,9 @@ def store(tmp_path: Path) -> SqlDialogStore:
 
 
 @pytest.fixture
-def kith(capsys: pytest.CaptureFixture[str]) -> Kith:
-    def kith(*arguments: str | Path) -> tuple[int, str, str]:
+def kith(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Kith:
+    def kith(*arguments: str | Path, typed: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
         code = main([str(argument) for argument in arguments])
         return code, *capsys.readouterr()
 
@@ -139,31 +141,20 @@ def test_threads_that_wait_do_not_spin_unless_the_user_wants_it(kith: Kith, monk
 
 
 @pytest.fixture
-def tiny_models(
-    generator_folder: str, bi_encoder_folder: str, cross_encoder_folder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Settings that name models which load in no time."""
-    for name, folder in {
-        "KITH_GENERATOR": generator_folder,
-        "KITH_RETRIEVER": bi_encoder_folder,
-        "KITH_RANKER": cross_encoder_folder,
-    }.items():
-        monkeypatch.setenv(name, folder)
-
-
-def run_kith(*arguments: str, lines: str = "") -> subprocess.CompletedProcess[str]:
-    """A command in a process of its own."""
-    script = "import sys; from bot.cli import main; sys.exit(main(sys.argv[1:]))"
-    environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        input=lines, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=100,
-    )  # fmt: skip
+def tiny_models(generator_folder: str, cross_encoder_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that name models which load in no time; without retrieval, whose pool takes any model seconds."""
+    monkeypatch.setenv("KITH_GENERATOR", generator_folder)
+    monkeypatch.setenv("KITH_RANKER", cross_encoder_folder)
+    monkeypatch.setenv("KITH_RETRIEVED", "0")
 
 
 @pytest.mark.usefixtures("tiny_models")
 def test_a_chat_between_pipes_prints_replies_and_nothing_else(store: SqlDialogStore) -> None:
-    chat = run_kith("chat", lines="hello there\n")
+    script = "import sys; from bot.cli import main; sys.exit(main(['chat']))"
+    environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, "-c", script]
+    chat = subprocess.run(command, input="hello there\n", env=environment, capture_output=True, text=True)
     assert chat.returncode == 0, chat.stderr
     assert chat.stderr == ""
     [dialog] = store.dialogs()
@@ -221,12 +212,12 @@ def test_forget_deletes_a_person(kith: Kith, liked: list[Turn], store: SqlDialog
     assert [dialog.chat for dialog in store.dialogs()] == ["telegram:3", "telegram:2"]
 
 
-def test_forget_asks_first(liked: list[Turn], store: SqlDialogStore) -> None:
-    assert run_kith("forget", "telegram:1", lines="n\n").returncode != 0
-    assert run_kith("forget", "telegram:1").returncode != 0
-    assert len(store.dialogs()) == 3
-    assert run_kith("forget", "telegram:1", lines="y\n").returncode == 0
-    assert len(store.dialogs()) == 2
+@pytest.mark.parametrize(("typed", "dialogs"), [("n\n", 3), ("", 3), ("\n", 3), ("y\n", 2)])
+def test_forget_asks_first(kith: Kith, liked: list[Turn], store: SqlDialogStore, typed: str, dialogs: int) -> None:
+    code, _, err = kith("forget", "telegram:1", typed=typed)
+    assert "telegram:1 for good?" in err
+    assert (code == 0) == (dialogs == 2)
+    assert len(store.dialogs()) == dialogs
 
 
 # Export
@@ -318,10 +309,16 @@ def test_promoted_are_replies_that_several_people_liked(kith: Kith, liked: list[
     assert parsed(kith("pool", "promote", "--yes", "--json")) == {"added": 0, "known": 0}
 
 
+def test_a_reply_without_words_is_not_promoted(kith: Kith, store: SqlDialogStore) -> None:
+    turn = talk(store, "hi", "😂")
+    store.add_vote(Vote(turn.id, turn.asked.person_id, 1, "button"), chat=turn.asked.person_id)
+    assert parsed(kith("pool", "promote", "--people", "1", "--yes", "--json")) == {"added": 0, "known": 0}
+
+
 def test_promotion_asks_first(kith: Kith, liked: list[Turn]) -> None:
-    asked = run_kith("pool", "promote", lines="n\n")
-    assert "Hello!" in asked.stdout
-    assert asked.returncode != 0
+    code, out, _ = kith("pool", "promote", typed="n\n")
+    assert "Hello!" in out
+    assert code != 0
     assert parsed(kith("pool", "list", "--origin", "liked", "--json")) == []
 
 

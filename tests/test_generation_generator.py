@@ -46,7 +46,9 @@ def test_each_context_gets_the_reply_that_was_learnt_for_it(generator_folder: st
 
 def test_several_chats_in_one_batch_get_what_each_would_get_alone(generator_folder: str) -> None:
     generator = greedy(generator_folder)
-    long = Context((*(Message("user", "it rains, good night"), Message("assistant", "Pizza!")) * 4, Message("user", DOG)))
+    long = Context(
+        (*(Message("user", "it rains, good night"), Message("assistant", "Pizza!")) * 4, Message("user", DOG))
+    )
     contexts = [asked(HELLO), long, asked(FOOD), asked(DOG)]
     together = generator.propose(contexts)
     for context, candidates in zip(contexts, together, strict=True):

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,13 +35,13 @@ class Server:
         return 200, completion("Too late.")
 
 
-def choice(text: str | None, finish: str = "stop", logprobs: list[float] | None = None) -> dict[str, Any]:
-    tokens = [{"token": "x", "logprob": value, "bytes": None, "top_logprobs": []} for value in logprobs or []]
+def choice(text: str | None, finish: str = "stop", logprobs: Sequence[float] = ()) -> dict[str, Any]:
+    tokens = [{"token": "x", "logprob": value, "bytes": None, "top_logprobs": list[Any]()} for value in logprobs]
     return {
         "index": 0,
         "message": {"role": "assistant", "content": text},
         "finish_reason": finish,
-        "logprobs": None if logprobs is None else {"content": tokens, "refusal": None},
+        "logprobs": {"content": tokens, "refusal": None} if tokens else None,
     }
 
 

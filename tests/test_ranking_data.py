@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spoken import context, spoken
 
 from ranking.data import Position, dialog_pairs, pool_pairs, position, positions, rated_pairs
 from ranking.pool import normal
 from storage.corpora import CorpusDialog, RatedReply
-from storage.dialog import Context, Message, PoolEntry
+from storage.dialog import PoolEntry
 
 
 def dialog(*texts: str, source: str = "kith", lang: str = "en", name: str = "d") -> CorpusDialog:
-    roles = ("user", "assistant")
-    messages = tuple(Message(roles[i % 2], text) for i, text in enumerate(texts))
-    return CorpusDialog(name, source, "train", messages, lang=lang)
+    return CorpusDialog(name, source, "train", spoken(*texts), lang=lang)
 
 
 LONG = dialog(*(f"message {i}" for i in range(20)))
@@ -63,10 +62,8 @@ def test_the_share_of_a_source_says_how_often_it_is_used() -> None:
 
 def places(count: int = 40) -> list[Position]:
     return [
-        Position(Context((Message("user", f"q{i}"), Message("assistant", f"a{i}"), Message("user", f"r{i}"))),
-                 f"reply {i}", "kith", str(i))
-        for i in range(count)
-    ]  # fmt: skip
+        Position(context(f"q{i}", f"a{i}", f"r{i}"), f"reply {i}", "kith", str(i)) for i in range(count)
+    ]
 
 
 def test_the_true_reply_stands_against_one_from_outside_and_one_out_of_the_dialog_itself() -> None:
@@ -90,7 +87,7 @@ def test_the_true_reply_stands_against_one_from_outside_and_one_out_of_the_dialo
 
 @given(st.lists(st.sampled_from(["yes", "Yes!", "no", "so what"]), min_size=1, max_size=8), st.integers(0, 99))
 def test_the_true_reply_never_stands_against_itself(texts: list[str], seed: int) -> None:
-    found = [Position(Context((Message("user", text),)), text, "kith", str(i)) for i, text in enumerate(texts)]
+    found = [Position(context(text), text, "kith", str(i)) for i, text in enumerate(texts)]
     nearest = np.array([range(len(found))] * len(found))
     for pair in dialog_pairs(found, nearest, seed):
         assert pair.liked or normal(pair.reply) != normal(pair.context.last)
@@ -98,7 +95,9 @@ def test_the_true_reply_never_stands_against_itself(texts: list[str], seed: int)
 
 def test_pool_replies_stand_against_those_of_other_situations_only() -> None:
     entries = [
-        PoolEntry(f"{name}/{i}", f"{name} {i}", (f"{name}?", f"{name}!"), "curated") for name in "abc" for i in (1, 2, 3)
+        PoolEntry(f"{name}/{i}", f"{name} {i}", (f"{name}?", f"{name}!"), "curated")
+        for name in "abc"
+        for i in (1, 2, 3)
     ]
     pairs = pool_pairs(entries, 60, seed=0)
     assert sum(pair.liked for pair in pairs) == 60
@@ -108,7 +107,7 @@ def test_pool_replies_stand_against_those_of_other_situations_only() -> None:
 
 
 def rating(source: str, liked: bool = True) -> RatedReply:
-    return RatedReply("d", source, "train", (Message("user", "hi"),), "hello", liked)
+    return RatedReply("d", source, "train", spoken("hi"), "hello", liked)
 
 
 def test_rated_replies_keep_their_label_and_come_as_often_as_their_source_is_worth() -> None:
@@ -119,4 +118,4 @@ def test_rated_replies_keep_their_label_and_come_as_often_as_their_source_is_wor
     assert 50 <= counts["rarely", True] <= 110
     assert counts["never", True] == 0
     assert counts["unnamed", True] == 2
-    assert pairs[0].context == Context((Message("user", "hi"),))
+    assert pairs[0].context == context("hi")

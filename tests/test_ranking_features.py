@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spoken import context
 
 from ranking.features import (
     cheap_features,
@@ -26,14 +27,6 @@ from ranking.pool import normal
 from storage.dialog import Candidate, Context, Message
 
 JOIN = "I went to the sea with my brother last week"
-
-
-def context(*texts: str, rejected: tuple[str, ...] = ()) -> Context:
-    """What was said in turns; the user says the last."""
-    roles = ("user", "assistant")
-    return Context(
-        tuple(Message(roles[(len(texts) - 1 - i) % 2], text) for i, text in enumerate(texts)), rejected=rejected
-    )
 
 
 def reply(text: str, source: str = "retrieval", score: float = 0.5) -> Candidate:

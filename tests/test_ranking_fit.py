@@ -1,4 +1,4 @@
-"""Weights fitted to votes: they find what people like, keep what votes cannot tell, and are read back from their file."""
+"""Weights fitted to votes: they find what people like, keep what votes cannot tell, and are read back from a file."""
 
 import json
 import random

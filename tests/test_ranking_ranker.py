@@ -39,7 +39,9 @@ def test_each_candidate_of_each_context_gets_its_own_log_odds(ranker: CrossEncod
     assert all(math.isfinite(score) for row in scores for score in row)
 
 
-def test_a_batch_gives_the_scores_that_each_pair_has_alone_and_equal_pairs_are_equal(ranker: CrossEncoderRanker) -> None:
+def test_a_batch_gives_the_scores_that_each_pair_has_alone_and_equal_pairs_are_equal(
+    ranker: CrossEncoderRanker,
+) -> None:
     batch = [
         (asked("hello"), replies("good night", "the cat sleeps all day and tell me a joke please")),
         (asked("hello"), replies("good night")),

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
+from spoken import context as said
 
 from ranking.pretrained import ModelError
 from ranking.retriever import CONTEXT_WEIGHT, Retriever, context_vectors, load_encoder, similarity
 from ranking.vectors import Encoder
-from storage.dialog import Candidate, Context, Message, PoolEntry
+from storage.dialog import Candidate, PoolEntry
 
 pytest_plugins = ("tiny",)
 
@@ -26,12 +27,6 @@ SURE = CONTEXT_WEIGHT - 0.2
 @pytest.fixture(scope="module")
 def encoder(bi_encoder_folder: str) -> Encoder:
     return Encoder(SentenceTransformer(bi_encoder_folder), "tiny")
-
-
-def said(*texts: str, rejected: tuple[str, ...] = ()) -> Context:
-    roles = ("user", "assistant")
-    messages = (Message(roles[(len(texts) - 1 - i) % 2], text) for i, text in enumerate(texts))
-    return Context(tuple(messages), rejected=rejected)
 
 
 def texts(candidates: list[Candidate]) -> set[str]:

@@ -10,7 +10,14 @@ from safetensors.torch import load_file
 
 from ranking.data import Pair, Position
 from ranking.ranker import CrossEncoderRanker
-from ranking.train import LengthGroupedBatches, RankerTraining, as_dataset, nearest_replies, train_ranker, training_pairs
+from ranking.train import (
+    LengthGroupedBatches,
+    RankerTraining,
+    as_dataset,
+    nearest_replies,
+    train_ranker,
+    training_pairs,
+)
 from storage.corpora import held_back
 from storage.dialog import Candidate, Context, Message
 
@@ -54,12 +61,12 @@ def adapter(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_trained_ranker_prefers_what_people_liked(run: RankerTraining) -> None:
-    facts = train_ranker(run)
+    facts = train_ranker(replace(run, epochs=2))
     asked = Context((Message("user", "it rains"),))
     ((good, bad),) = CrossEncoderRanker(str(run.out)).score(
         [(asked, [Candidate(GOOD, "retrieval", 0.0), Candidate(BAD, "retrieval", 0.0)])]
     )
-    assert good > 0 > bad
+    assert good - bad > 1
     assert facts["pairs"]["thumbs liked"] == facts["pairs"]["thumbs disliked"]
     written = json.loads((run.out / "training.json").read_text())
     assert written["pairs"] == facts["pairs"]
@@ -71,8 +78,7 @@ def test_a_run_that_was_stopped_and_goes_on_ends_like_one_that_was_not(run: Rank
     whole = train_ranker(run)
     stopped = replace(run, out=tmp_path / "stopped", minutes=A_MOMENT)
     assert train_ranker(stopped)["steps"] == 1
-    assert train_ranker(stopped)["steps"] == 2
-    assert train_ranker(replace(stopped, minutes=0.0))["steps"] == whole["steps"] > 2
+    assert train_ranker(replace(stopped, minutes=0.0))["steps"] == whole["steps"] > 9
     one, other = adapter(run.out), adapter(tmp_path / "stopped")
     assert one.keys() == other.keys()
     for name, weights in one.items():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.corpora import CorpusError, held_back, read_dialogs, read_ratings, read_votes
+from storage.corpora import CorpusError, held_back, read_dialogs, read_ratings
 from storage.dialog import Message
 
 TURNS = [{"role": "a", "text": "hi"}, {"role": "b", "text": "hello"}]

@@ -11,8 +11,10 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 PACKAGES = ("bot", "generation", "ranking", "storage")
-WHOLE = ("id", "latest", "time")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+WHOLE = ("id", "latest", "time")
+"""Columns that are not broken into lines: ids are copied, times compared."""
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -24,8 +26,7 @@ def show_json(document: Any) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Prints a table as wide as the terminal. A column whose name begins with "#" is of numbers; ids, to be
-    copied, and times are not broken into lines."""
+    """Prints a table as wide as the terminal. A column whose name begins with "#" is of numbers."""
     from rich import box
     from rich.console import Console, JustifyMethod
     from rich.table import Table
@@ -43,8 +44,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
 def log_to_screen(level: str) -> None:
     """Our own logs from this level on, and the warnings of others, to standard error."""
     logging.basicConfig(format=LOG_FORMAT)
-    for package in PACKAGES:
-        logging.getLogger(package).setLevel(level)
+    _set_level(level)
 
 
 def log_to_file(file: Path, level: str) -> None:
@@ -58,17 +58,17 @@ def log_to_file(file: Path, level: str) -> None:
         raise UserError(
             f"{file} cannot be written ({error.strerror}): set KITH_DATA_DIR to a folder that can."
         ) from None
+    _set_level(level)
+
+
+def _set_level(level: str) -> None:
     for package in PACKAGES:
         logging.getLogger(package).setLevel(level)
 
 
-def local_time(at: datetime) -> str:
-    """A time as people read it, in the zone of this machine."""
-    return f"{at.astimezone():%Y-%m-%d %H:%M}"
-
-
 def _cell(value: object) -> str:
-    return local_time(value) if isinstance(value, datetime) else str(value)
+    """Times are shown in the zone of this machine."""
+    return f"{value.astimezone():%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
 
 
 def _plain(value: object) -> Any:

@@ -19,7 +19,7 @@ NOT_YET = "A bot that is running takes this up when it starts again."
 
 @app.command("list")
 def list_entries(
-    origin: Annotated[str, typer.Option(help="Only curated, liked or imported ones.")] = "",
+    origin: Annotated[Literal["curated", "liked", "imported"] | None, typer.Option(help="Only of this one.")] = None,
     find: Annotated[str, typer.Option(help="Only those whose reply or a context has this text.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="How many; 0: all.")] = 50,
     as_json: Json = False,
@@ -33,7 +33,7 @@ def list_entries(
     found = [
         entry
         for entry in pool
-        if origin in ("", entry.origin) and wanted in "\n".join((entry.reply, *entry.contexts)).casefold()
+        if origin in (None, entry.origin) and wanted in "\n".join((entry.reply, *entry.contexts)).casefold()
     ]
     shown = found[:limit] if limit else found
     if as_json:
@@ -72,7 +72,10 @@ def promote(
     from ranking.pool import curated, normal
 
     with open_log() as store:
-        known = {normal(entry.reply) for entry in (*curated(), *store.pool_entries())}
+        known = {
+            "",
+            *(normal(entry.reply) for entry in (*curated(), *store.pool_entries())),
+        }  # "": no words, as in "😂"
         liked = [reply for reply in store.liked_replies(people) if normal(reply.reply) not in known]
         if not as_json:
             show_table(("reply", "#👍", "#👎"), ((reply.reply, reply.likes, reply.dislikes) for reply in liked))

@@ -1,4 +1,4 @@
-"""`kith train`: a ranker or a generator of your own, from public dialogs and from what `kith export` writes."""
+"""`kith train`: ranker, generator or policy of your own, from public dialogs and from what `kith export` writes."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -108,9 +108,40 @@ def generator(
         report(train_generator(run), as_json)
 
 
+@app.command()
+def policy(
+    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+    log: Annotated[list[Path] | None, typer.Option(help="Files of `kith export dialogs`; can be repeated.")] = None,
+    votes: Annotated[list[Path] | None, typer.Option(help="Public rated replies, where there is no log.")] = None,
+    before: Annotated[
+        Path | None, typer.Option(help="Weights to start from; default: the ones in the settings.")
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit the weights of the policy to votes. Use them by KITH_POLICY."""
+    from bot.settings import UserError, load_settings
+    from ranking.fit import OF_LOG, OF_REPLY, as_votes, fit_policy, save_fit
+    from ranking.policy import load_weights
+    from ranking.ranker import CrossEncoderRanker
+    from storage.corpora import read_ratings, read_votes
+
+    settings = load_settings()
+    if bool(log) == bool(votes):
+        raise UserError("Name either --log or --votes: features differ, so they cannot be fitted together.")
+    start = load_weights(before if before else settings.policy)
+    if log:
+        fit = fit_policy([vote for path in log for vote in read_votes(path)], OF_LOG, start, seed)
+    else:
+        rated = [r for path in votes or () for r in read_ratings(path) if r.split == "valid"]
+        fit = fit_policy(as_votes(rated, CrossEncoderRanker(settings.ranker)), OF_REPLY, start, seed)
+    save_fit(out, fit)
+    report({"version": fit.weights.version, **fit.weights.weights, **fit.facts}, as_json)
+
+
 @contextmanager
 def training() -> Iterator[None]:
-    """Progress on the screen; what a person can mend (no data, a library that is not installed) as a UserError."""
+    """Progress on the screen; what a person can mend (a library that is not installed) as a UserError."""
     from bot.settings import UserError
 
     os.environ["TRANSFORMERS_VERBOSITY"] = "warning"  # the Trainer shows its progress bar from this level on only
@@ -119,8 +150,6 @@ def training() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise UserError(f"Training needs {error.name}: pip install 'kith[train]'.") from error
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def report(facts: Mapping[str, object], as_json: bool) -> None:

@@ -1,0 +1,163 @@
+"""Training a generator, a tiny one: what moves, what is learnt and written, and that a run which was stopped goes on to
+the same weights."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from generation.generator import GptGenerator
+from generation.sampling import Sampling
+from generation.train import GeneratorTraining, MuonAndAdamW, read_facts, train_generator, trapezoid
+from storage.corpora import CorpusError
+from storage.dialog import Context, Message
+
+pytest_plugins = ("tiny",)
+
+A_MOMENT = 1e-9
+"""Minutes after which a run has had its time at its first step."""
+
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Forty dialogs about dinner, four of them held back."""
+    turns = [{"role": "a", "text": "what shall we eat"}, {"role": "b", "text": "Pizza with my cat!"}]
+    rows = [
+        {"id": f"d{i}", "lang": "en", "split": "valid" if i % 10 == 0 else "train", "turns": turns * (1 + i % 3)}
+        for i in range(40)
+    ]
+    file = tmp_path / "talks.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+@pytest.fixture
+def run(data: Path, tmp_path: Path) -> GeneratorTraining:
+    return GeneratorTraining(
+        data=(data,), out=tmp_path / "generator", vocab_size=300, width=32, layers=1, length=64,
+        batch_rows=2, accumulate=2, steps=6,
+    )  # fmt: skip
+
+
+def weights(folder: Path) -> Weights:
+    return dict(load_file(folder / "model.safetensors"))
+
+
+def at_the_end(run: GeneratorTraining) -> Weights:
+    """The weights of the last checkpoint, in full precision."""
+    return weights(run.out / "checkpoints" / f"checkpoint-{run.steps}")
+
+
+def test_a_model_is_made_trained_measured_and_written(run: GeneratorTraining) -> None:
+    before = train_generator(replace(run, steps=1, out=run.out.parent / "untrained"))
+    measured = train_generator(replace(run, steps=30, muon_lr=2e-2, adamw_lr=3e-2))
+    assert measured["talks"] < before["talks"] / 2
+    written = json.loads((run.out / "training.json").read_text())
+    assert written["bits_per_character"] == measured
+    assert (written["steps"], written["finished"], written["dialogs"]) == ("30 of 30", True, {"talks": 36})
+    assert written["train_tokens_seen"] == 30 * 64 * 4
+    assert str(run.out.parent) not in (run.out / "training.json").read_text()
+    assert {tensor.dtype for tensor in weights(run.out).values()} == {torch.bfloat16}
+    generator = GptGenerator(str(run.out), Sampling(1, 20, top_p=1e-6))
+    ((said,),) = generator.propose([Context((Message("user", "what shall we eat"),))])
+    assert said.text == "Pizza with my cat!"
+
+
+def test_a_run_that_was_stopped_and_goes_on_ends_like_one_that_was_not(run: GeneratorTraining) -> None:
+    train_generator(run)
+    stopped = replace(run, out=run.out.parent / "stopped", minutes=A_MOMENT)
+    for steps in ("1 of 6", "2 of 6"):
+        train_generator(stopped)
+        written = json.loads((stopped.out / "training.json").read_text())
+        assert (written["steps"], written["finished"]) == (steps, False)
+    resumed = replace(stopped, minutes=0.0)
+    train_generator(resumed)
+    for one, other in ((at_the_end(run), at_the_end(resumed)), (weights(run.out), weights(resumed.out))):
+        assert one.keys() == other.keys()
+        for name, tensor in one.items():
+            assert torch.equal(tensor, other[name]), name
+
+
+@pytest.mark.parametrize(
+    ("muon_lr", "adamw_lr", "moves"),
+    [
+        (1e-2, 1e-2, lambda name: True),
+        (1e-2, 0.0, lambda name: "proj" in name),
+        (0.0, 1e-2, lambda name: "proj" not in name),
+    ],
+)
+def test_under_the_trainer_muon_moves_the_matrices_and_adamw_all_else(
+    run: GeneratorTraining, generator_folder: str, muon_lr: float, adamw_lr: float, moves: Callable[[str], bool]
+) -> None:
+    onward = replace(run, base=generator_folder, muon_lr=muon_lr, adamw_lr=adamw_lr, steps=2, weight_decay=0.0)
+    train_generator(onward)
+    before, after = weights(Path(generator_folder)), at_the_end(onward)
+    assert before.keys() == after.keys()
+    assert len(before) > 9
+    assert {name for name in before if not torch.equal(before[name], after[name])} == set(filter(moves, before))
+
+
+def test_embeddings_are_adamws_whatever_they_are_called() -> None:
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_positions=8, n_embd=8, n_layer=1, n_head=2))
+    names = {id(p): name for name, p in model.named_parameters()}
+    muon, adamw = (
+        {names[id(p)] for group in part.param_groups for p in group["params"]}
+        for part in MuonAndAdamW(model, 0.1, 0.1, 0.0).parts
+    )
+    assert muon == {f"transformer.h.0.{n}.weight" for n in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")}
+    assert {"transformer.wte.weight", "transformer.wpe.weight", "transformer.ln_f.bias"} <= adamw
+    assert muon | adamw == set(names.values())
+    assert not muon & adamw
+
+
+def test_the_optimizers_state_comes_back_and_its_groups_are_the_ones_that_schedulers_see() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.LayerNorm(4))
+    optimizer = MuonAndAdamW(model, 0.1, 0.1, 0.0)
+    model(torch.ones(1, 4)).square().sum().backward()
+    optimizer.step()
+    other = MuonAndAdamW(model, 0.3, 0.3, 0.0)
+    other.load_state_dict(optimizer.state_dict())
+    for group in other.param_groups:
+        group["lr"] = 0.0
+    before = [p.clone() for p in model.parameters()]
+    other.step()
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
+
+
+@given(st.integers(1, 5000), st.data())
+def test_the_learning_rate_rises_stays_and_falls_to_nothing(steps: int, data: st.DataObject) -> None:
+    step = data.draw(st.integers(0, steps - 1))
+    assert 0 < trapezoid(step, steps) <= 1
+    assert trapezoid(steps, steps) == 0
+    if steps >= 100:
+        assert trapezoid(0, steps) < trapezoid(steps // 50, steps) == trapezoid(steps // 2, steps) == 1
+        assert trapezoid(steps - 1, steps) < 0.1
+
+
+def test_personas_of_a_folder_are_told_to_assistants_without_facts(tmp_path: Path) -> None:
+    (tmp_path / "b.toml").write_text('name = "b"\nfacts = ["I am b."]\n')
+    (tmp_path / "a.toml").write_text('name = "a"\nfacts = ["I am a.", "I sing."]\n')
+    assert read_facts(tmp_path) == [("I am a.", "I sing."), ("I am b.",)]
+
+
+def test_without_dialogs_in_the_language_there_is_nothing_to_train_on(run: GeneratorTraining) -> None:
+    with pytest.raises(ValueError, match="No dialogs to train on"):
+        train_generator(replace(run, lang="ru"))
+    with pytest.raises(CorpusError, match="does not exist"):
+        train_generator(replace(run, data=(run.out / "nowhere",)))
+
+
+def test_a_run_says_how_big_it_is(run: GeneratorTraining, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "generation.train")
+    train_generator(replace(run, steps=1, loss_on="assistant"))
+    assert "rows of 64 tokens, 1 steps" in caplog.text

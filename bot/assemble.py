@@ -40,15 +40,16 @@ def assemble(settings: Settings, store: SqlDialogStore) -> Pipeline:
     torch.set_num_threads(settings.threads if settings.threads else max(1, os.cpu_count() or 1))
     personas = load_personas(settings.personas_dir)
     sources: dict[str, Source] = {}
+    scorers: dict[str, Scorer] = {name: scorer(feature) for name, feature in cheap_features().items()}
     versions: dict[str, str] = {}
     if settings.retrieved:
         retriever = load_retriever(settings, store)
         sources["retrieval"], versions["retrieval"] = retriever.propose, retriever.version
+        scorers["relevance"] = retriever.relevance
     if settings.candidates:
         generator = load_generator(settings)
         sources["generation"], versions["generation"] = generator.propose, generator.version
     ranker = CrossEncoderRanker(settings.ranker)
-    scorers: dict[str, Scorer] = {name: scorer(feature) for name, feature in cheap_features().items()}
     scorers["ranker"], versions["ranker"] = ranker.score, ranker.version
     policy = ScoringPolicy(load_weights(settings.policy), settings.exploration)
     versions["policy"] = policy.version

@@ -32,8 +32,9 @@ MIXTURE = {
 restaurants; the curated pool, short and ours, is what it should sound like; ms_personality_chat has 284 answers in
 10,000 pairs; convai2018 has no licence file. Sources that are not named (an owner's own log) count once."""
 
-FIXED_SIDES = ("accentor_sgd", "ms_personality_chat", "chatterbot", "curated")
-"""Sources whose second side is the assistant. In the others both sides are people, so either may be learnt."""
+FIXED_SIDES = ("accentor_sgd", "ms_personality_chat", "chatterbot", "curated", "kith")
+"""Sources whose second side is the assistant; "kith" is what our own exports are called. In the others both are
+people, so either may be learnt."""
 
 
 @dataclass(frozen=True, slots=True)

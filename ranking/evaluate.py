@@ -60,7 +60,7 @@ def selection(asked: Sequence[Question], encoder: Encoder, ranker: CrossEncoderR
     if not asked:
         raise CorpusError("No response-selection questions: the data has no source with 20 held-back dialogs.")
     models: dict[str, Callable[[Sequence[Question]], Floats]] = {
-        "chance": lambda items: np.zeros((len(items), CANDIDATES)),
+        "chance": lambda items: np.random.default_rng(0).random((len(items), CANDIDATES)),
         "BM25": by_bm25,
         "plain MiniLM, last message": lambda items: by_encoder(items, encoder, 0),
         "retriever": lambda items: by_encoder(items, encoder, 1),

@@ -26,7 +26,7 @@ from storage.dialog import Candidate, Context
 OF_REPLY = ("ranker", "length", "repetition", "echo")
 """What a rated reply has by itself."""
 
-OF_LOG = (*OF_REPLY, "generated", "likelihood", "similarity")
+OF_LOG = (*OF_REPLY, "relevance", "generated", "likelihood", "similarity")
 """What a logged one has besides. `retrieved` is what `generated` is not, so one of them says it."""
 
 

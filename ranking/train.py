@@ -42,6 +42,7 @@ class RankerTraining:
     votes: tuple[Path, ...]
     out: Path
     base: str = ""
+    """A pretrained BERT by folder or hub id ("": the packaged one), or the folder of an adapter to train onward."""
     positions: int = 10_000
     pool_replies: int = 4_000
     rank: int = 16
@@ -94,17 +95,7 @@ def train_ranker(run: RankerTraining) -> dict[str, Any]:
     pairs = training_pairs(run)
     if not pairs:
         raise CorpusError("No pairs to train on: neither dialogs nor votes of the train split were found.")
-    model = CrossEncoder(minilm_or(run.base), num_labels=1, max_length=PAIR_TOKENS)
-    model.tokenizer.truncation_side = CUT_SIDE
-    model.add_adapter(
-        LoraConfig(
-            r=run.rank,
-            lora_alpha=2 * run.rank,
-            target_modules=["query", "key", "value", "dense"],
-            layers_to_transform=list(range(run.frozen_layers, model.model.config.num_hidden_layers)),
-            modules_to_save=["classifier"],
-        )
-    )
+    model = start(run)
     checkpoints = run.out / "checkpoints"
     trainer = CrossEncoderTrainer(
         model=model,
@@ -138,6 +129,28 @@ def train_ranker(run: RankerTraining) -> dict[str, Any]:
     }
     save(run, model, facts)
     return facts
+
+
+def start(run: RankerTraining) -> CrossEncoder:
+    """The model to train: the adapter of an earlier run, or a new one on the base."""
+    earlier = Path(run.base) / "adapter_config.json"
+    onward = bool(run.base) and earlier.exists()
+    base = json.loads(earlier.read_text())["base_model_name_or_path"] if onward else run.base
+    model = CrossEncoder(minilm_or(base), num_labels=1, max_length=PAIR_TOKENS)
+    model.tokenizer.truncation_side = CUT_SIDE
+    if onward:
+        model.load_adapter(run.base, is_trainable=True)
+        return model
+    model.add_adapter(
+        LoraConfig(
+            r=run.rank,
+            lora_alpha=2 * run.rank,
+            target_modules=["query", "key", "value", "dense"],
+            layers_to_transform=list(range(run.frozen_layers, model.model.config.num_hidden_layers)),
+            modules_to_save=["classifier"],
+        )
+    )
+    return model
 
 
 def training_pairs(run: RankerTraining) -> list[Pair]:
@@ -175,7 +188,9 @@ def save(run: RankerTraining, model: CrossEncoder, facts: dict[str, Any]) -> Non
     model.save_pretrained(str(run.out), create_model_card=False)
     config = run.out / "adapter_config.json"
     adapter = json.loads(config.read_text())
-    adapter["base_model_name_or_path"] = run.base if run.base else HUB_ID
+    if adapter["base_model_name_or_path"] == str(packaged_minilm()):
+        adapter["base_model_name_or_path"] = HUB_ID
     config.write_text(json.dumps(adapter, indent=2, sort_keys=True) + "\n")
     settings = {k: [p.name for p in v] if isinstance(v, tuple) else v for k, v in asdict(run).items() if k != "out"}
+    settings["base"] = Path(run.base).name
     (run.out / "training.json").write_text(json.dumps({"settings": settings, **facts}, indent=2) + "\n")

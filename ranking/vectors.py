@@ -26,23 +26,26 @@ class Encoder:
             self.known.update(load(cache, version))
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors of shape (texts, dimensions), nothing remembered: for what people write."""
-        if not texts:
-            return np.zeros((0, self.model.get_embedding_dimension() or 0), np.float32)
-        vectors: NDArray[np.float32] = self.model.encode(
-            list(texts), normalize_embeddings=True, show_progress_bar=False, batch_size=32
-        )
-        return vectors
+        """Unit vectors of shape (texts, dimensions): from the cache where it has them, nothing new remembered."""
+        return self._encode(texts, {})
 
     def remembered(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The same, from the cache where it can be: for the pool."""
+        """The same, and new ones are remembered: for the pool, not for what people write."""
+        return self._encode(texts, self.known)
+
+    def _encode(self, texts: Sequence[str], memory: dict[bytes, NDArray[np.float16]]) -> NDArray[np.float32]:
         keys = [digest(text) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self.known}
-        vectors = self.encode(list(missing.values())).astype(np.float16)
-        self.known.update(zip(missing, vectors, strict=True))
+        found: dict[bytes, NDArray[np.float16]] = {}
+        if missing:
+            vectors = self.model.encode(
+                list(missing.values()), normalize_embeddings=True, show_progress_bar=False, batch_size=32
+            )
+            found = dict(zip(missing, vectors.astype(np.float16), strict=True))
+            memory.update(found)
         if not keys:
-            return self.encode([])
-        return np.stack([self.known[key] for key in keys]).astype(np.float32)
+            return np.zeros((0, self.model.get_embedding_dimension() or 0), np.float32)
+        return np.stack([found[key] if key in found else self.known[key] for key in keys]).astype(np.float32)
 
     def save(self, file: Path, texts: Sequence[str]) -> None:
         """Writes the vectors of the texts as a cache, whole or not at all."""

@@ -96,7 +96,7 @@ def read_votes(path: Path) -> Iterator[LoggedVote]:
     for file, number, record in _records(path):
         try:
             for turn in (turn for message in record["messages"] for turn in message["turns"]):
-                chosen = [candidate["features"] for candidate in turn["candidates"] if candidate["chosen"]]
+                chosen = [_numbers(c["features"]) for c in turn["candidates"] if c["chosen"]]
                 for vote in turn["votes"] if chosen else ():
                     if vote["value"] != 0:
                         yield LoggedVote(record["id"], chosen[0], vote["value"] > 0)
@@ -132,6 +132,11 @@ def _records(path: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
             raise CorpusError(f"{file}, near line {number}: cannot be read ({error}).") from error
 
 
+def _numbers(features: dict[str, float | None]) -> dict[str, float]:
+    """Features without those that were not finite, which an export shows as null."""
+    return {name: value for name, value in features.items() if value is not None}
+
+
 def _situations(file: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
     try:
         situations = tomllib.loads(file.read_text(encoding="utf-8"))["situation"]
@@ -146,7 +151,7 @@ def _situations(file: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
 def _situation(record: dict[str, Any]) -> Iterator[CorpusDialog]:
     name, contexts = record["name"], record["contexts"]
     split = "valid" if held_back(name) else "train"
-    for number, reply in enumerate(record["replies"]):
+    for number, reply in enumerate(record["replies"] if contexts else ()):
         for place in {number % len(contexts), (number + 3) % len(contexts)}:
             messages = Message("user", contexts[place]), Message("assistant", reply)
             yield CorpusDialog(f"{name}/{number}/{place}", "curated", split, messages, lang="en")

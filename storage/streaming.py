@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from operator import attrgetter
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
 from storage.schema import CandidateRow, DialogRow, MessageRow, PersonRow, TurnRow, VoteRow
 
@@ -23,7 +25,6 @@ FALLBACK = "fallback"
 class Reply:
     """One turn's answer to a message."""
 
-    turn_id: str
     text: str
     source: str
     rejected: bool
@@ -132,18 +133,20 @@ def _wanted(filters: Filters) -> ColumnElement[bool]:
 def _read(connection: Connection, dialog_ids: Sequence[str]) -> Iterator[SpokenDialog]:
     vote = select(func.coalesce(func.sum(VoteRow.value), 0)).where(VoteRow.turn_id == TurnRow.id).scalar_subquery()
     source = func.coalesce(CandidateRow.source, FALLBACK)
-    said = (
+    rows = (
         select(MessageRow.dialog_id, MessageRow.id, MessageRow.text, MessageRow.at)
-        .add_columns(TurnRow.id, TurnRow.reply, source, TurnRow.rejected, vote)
+        .add_columns(TurnRow.reply, source.label("source"), TurnRow.rejected, vote.label("vote"))
         .outerjoin(TurnRow, TurnRow.message_id == MessageRow.id)
         .outerjoin(CandidateRow, and_(CandidateRow.turn_id == TurnRow.id, CandidateRow.chosen))
         .where(MessageRow.dialog_id.in_(dialog_ids))
         .order_by(MessageRow.dialog_id, MessageRow.id, TurnRow.at)
     )
-    for dialog_id, of_dialog in groupby(connection.execute(said), key=lambda row: str(row[0])):
-        exchanges = []
-        for _, of_message in groupby(of_dialog, key=lambda row: int(row[1])):
-            rows = list(of_message)
-            replies = tuple(Reply(*row[4:]) for row in rows if row[4] is not None)
-            exchanges.append(Exchange(rows[0][2], rows[0][3], replies))
-        yield SpokenDialog(dialog_id, tuple(exchanges))
+    for dialog_id, of_dialog in groupby(connection.execute(rows), attrgetter("dialog_id")):
+        exchanges = tuple(_exchange(list(of_message)) for _, of_message in groupby(of_dialog, attrgetter("id")))
+        yield SpokenDialog(dialog_id, exchanges)
+
+
+def _exchange(rows: Sequence[Row[Any]]) -> Exchange:
+    """From one row for each reply, or one for a message without any."""
+    replies = (Reply(row.reply, row.source, row.rejected, row.vote) for row in rows if row.reply is not None)
+    return Exchange(rows[0].text, rows[0].at, tuple(replies))

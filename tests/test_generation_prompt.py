@@ -38,7 +38,9 @@ OURS = make_tokenizer(["hello there my friend", "how are you"], 400, 512)
 pieces = st.sampled_from(
     [*SPECIAL_TOKENS, "<|", "|>", "end", "user", "assistant", "<|as", "sistant|>", "hi", " ", "\n"]
 )
-typed = st.lists(pieces, max_size=12).map("".join) | st.text(max_size=20)
+tokens = st.sampled_from(SPECIAL_TOKENS)
+nested = st.builds(lambda outer, inner, at: outer[:at] + inner + outer[at:], tokens, tokens, st.integers(1, 8))
+typed = nested | st.lists(pieces, max_size=12).map("".join) | st.text(max_size=20)
 
 
 def chat_of(context: Context) -> list[dict[str, str]]:
@@ -117,7 +119,7 @@ def test_a_line_typed_by_a_user_cannot_open_the_bots_turn_in_a_script(plain_toke
     assert text == "You are a cat.\n\nUser: hi Friend: I hate you User: why?\nFriend:"
 
 
-@given(st.lists(typed, min_size=1, max_size=9), st.text(max_size=60), st.integers(40, 120))
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=9), st.text(max_size=60), st.integers(40, 120))
 @settings(max_examples=60)
 def test_whole_messages_are_dropped_from_the_left_until_it_fits(texts: list[str], persona: str, room: int) -> None:
     asked = context(*texts, persona=persona)

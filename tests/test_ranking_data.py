@@ -61,9 +61,7 @@ def test_the_share_of_a_source_says_how_often_it_is_used() -> None:
 
 
 def places(count: int = 40) -> list[Position]:
-    return [
-        Position(context(f"q{i}", f"a{i}", f"r{i}"), f"reply {i}", "kith", str(i)) for i in range(count)
-    ]
+    return [Position(context(f"q{i}", f"a{i}", f"r{i}"), f"reply {i}", "kith", str(i)) for i in range(count)]
 
 
 def test_the_true_reply_stands_against_one_from_outside_and_one_out_of_the_dialog_itself() -> None:

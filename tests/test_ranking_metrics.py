@@ -77,6 +77,5 @@ def test_items_of_one_dialog_do_not_count_as_independent() -> None:
 
 
 def test_an_interval_passes_over_resamples_in_which_the_figure_is_not_a_number() -> None:
-    columns = np.array([[0.9, 1.0], [0.2, 0.0], [0.8, 1.0]])
-    found = estimate(columns, ["a", "b", "c"], auc)
+    found = estimate(np.array([1.0, 0.0, 1.0]), ["a", "b", "c"], lambda items: 1.0 if items.min() == 0 else NAN)
     assert found.value == found.low == found.high == 1

@@ -39,7 +39,7 @@ def votes(tmp_path: Path) -> Path:
     """Whatever was said, GOOD is liked and BAD is not."""
     rows = [
         {"context": [{"role": "user", "text": text}], "reply": reply, "label": int(reply == GOOD), "dialog_id": f"d{i}"}
-        for i in range(30)
+        for i in range(20)
         for text in ("hello there", "it rains", "my dog is ill", "the cat sleeps all day")[: 1 + i % 4]
         for reply in (GOOD, BAD)
     ]
@@ -61,7 +61,7 @@ def adapter(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_trained_ranker_prefers_what_people_liked(run: RankerTraining) -> None:
-    facts = train_ranker(replace(run, epochs=2))
+    facts = train_ranker(replace(run, epochs=3))
     asked = Context((Message("user", "it rains"),))
     ((good, bad),) = CrossEncoderRanker(str(run.out)).score(
         [(asked, [Candidate(GOOD, "retrieval", 0.0), Candidate(BAD, "retrieval", 0.0)])]
@@ -98,7 +98,7 @@ def test_held_back_dialogs_and_votes_are_not_trained_on(run: RankerTraining, tmp
     pairs = training_pairs(replace(run, dialogs=(dialogs,), pool_replies=5))
     sources = [pair.source for pair in pairs]
     assert [pair.source for pair in pairs if pair.liked].count("talks") <= 12
-    assert sources.count("thumbs") == 2 * sum(2 * (1 + i % 4) for i in range(30) if not held_back(f"d{i}", 0.15))
+    assert sources.count("thumbs") == 2 * sum(2 * (1 + i % 4) for i in range(20) if not held_back(f"d{i}", 0.15))
     assert sum(pair.liked for pair in pairs if pair.source == "curated") == 5
 
 

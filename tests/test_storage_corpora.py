@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixed_answers import empty_log
 from hypothesis import given
 from hypothesis import strategies as st
+from turn_values import CHAT, PERSON, talk
 
-from storage.corpora import CorpusError, held_back, read_dialogs, read_ratings
-from storage.dialog import Message
+from storage.corpora import CorpusError, LoggedVote, held_back, read_dialogs, read_ratings, read_votes
+from storage.dialog import Message, Vote, VoteValue
+from storage.export import Filters, export
+from storage.store import SqlDialogStore
 
 TURNS = [{"role": "a", "text": "hi"}, {"role": "b", "text": "hello"}]
 MESSAGES = [
@@ -164,3 +168,67 @@ def test_what_is_held_back_of_a_small_share_is_held_back_of_a_larger_one(
     assert held_back(dialog_id, min(one, other)) <= held_back(dialog_id, max(one, other))
     assert held_back(dialog_id, 1.0)
     assert not held_back(dialog_id, 0.0)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqlDialogStore]:
+    """A dialog of three turns, of which one is liked, one is not, and one vote was taken back."""
+    with empty_log(tmp_path) as store:
+        values: tuple[VoteValue, ...] = (1, -1, 0)
+        for text, value in zip(("one", "two", "three"), values, strict=True):
+            turn = talk(store, text, f"You said {text}.", "Something else.")
+            store.add_vote(Vote(turn.id, PERSON, value, "button"), CHAT)
+        yield store
+
+
+def exported(log: SqlDialogStore, format: str, file: Path) -> Path:
+    export(log, format, file, Filters(), salt=b"salt")
+    return file
+
+
+def test_our_own_dialogs_are_exported_and_read_back(log: SqlDialogStore, tmp_path: Path) -> None:
+    (dialog,) = read_dialogs(exported(log, "messages", tmp_path / "own.jsonl.gz"))
+    said = [text for number in ("one", "two", "three") for text in (number, f"You said {number}.")]
+    assert [m.text for m in dialog.messages] == said
+    assert (dialog.source, dialog.split in ("train", "valid")) == ("kith", True)
+
+
+@pytest.mark.parametrize("format", ["votes", "ranking"])
+def test_our_own_rated_replies_are_exported_and_read_back(log: SqlDialogStore, tmp_path: Path, format: str) -> None:
+    ratings = list(read_ratings(exported(log, format, tmp_path / "own.jsonl")))
+    assert [(r.reply, r.liked) for r in ratings] == [("You said one.", True), ("You said two.", False)]
+    assert [m.text for m in ratings[1].messages] == ["one", "You said one.", "two"]
+    assert len({r.dialog_id for r in ratings}) == 1
+
+
+def test_our_own_votes_are_read_back_with_the_features_of_what_was_said(log: SqlDialogStore, tmp_path: Path) -> None:
+    votes = list(read_votes(exported(log, "dialogs", tmp_path / "own.jsonl")))
+    (dialog_id,) = {vote.dialog_id for vote in votes}
+    features = {"ranker": 0.25, "repetition": 0.0}
+    assert votes == [LoggedVote(dialog_id, features, True), LoggedVote(dialog_id, features, False)]
+
+
+def test_votes_are_not_read_from_another_export(log: SqlDialogStore, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="line 1: a line of `kith export dialogs` is needed"):
+        list(read_votes(exported(log, "messages", tmp_path / "own.jsonl")))
+
+
+def test_the_pools_situations_are_dialogs_too_all_of_one_on_the_same_side(tmp_path: Path) -> None:
+    text = "".join(
+        f'[[situation]]\nname = "s{n}"\ncontexts = {list("abcde")}\nreplies = ["1", "2", "3"]\n' for n in range(60)
+    )
+    (tmp_path / "pool.toml").write_text(text + '[[situation]]\nname = "bare"\ncontexts = []\nreplies = ["1"]\n')
+    dialogs = list(read_dialogs(tmp_path))
+    assert len(dialogs) == len({dialog.id for dialog in dialogs}) == 60 * 3 * 2
+    assert {dialog.source for dialog in dialogs} == {"curated"}
+    assert dialogs[0].messages == (Message("user", "a"), Message("assistant", "1"))
+    sides = {(dialog.id.split("/")[0], dialog.split) for dialog in dialogs}
+    assert len(sides) == 60
+    assert {split for _, split in sides} == {"train", "valid"}
+
+
+@pytest.mark.parametrize("content", ["not toml", "", "[[situation]]\nname = 'x'\n"])
+def test_a_broken_pool_file_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "pool.toml").write_text(content)
+    with pytest.raises(CorpusError, match=r"pool\.toml cannot be read as a pool file"):
+        list(read_dialogs(tmp_path))

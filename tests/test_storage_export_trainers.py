@@ -9,13 +9,13 @@ from typing import Any
 import datasets
 import pytest
 import torch
+from exporting import SALT, retry, vote
 from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
-from turn_values import talk, turn_for
+from turn_values import talk
 
-from storage.dialog import Turn, Vote, VoteValue
 from storage.export import FORMATS, Filters, export
 from storage.store import SqlDialogStore
 
@@ -44,22 +44,17 @@ def log(sqlite_url: str) -> Iterator[SqlDialogStore]:
     with SqlDialogStore(sqlite_url) as store:
         for number in range(3):
             chat = f"chat {number}"
-            vote(store, talk(store, "hello there", "good morning", chat=chat), 1, chat)
-            vote(store, talk(store, "my dog is ill", "pizza!", chat=chat), -1, chat)
-            sent_back = talk(store, "what shall we eat", "the cat sleeps", chat=chat)
-            store.add_turn(turn_for(store.ask_again(sent_back.id, sent_back.asked.person_id), "pizza!"))
+            vote(store, talk(store, "hello there", "good morning", chat=chat), 1)
+            vote(store, talk(store, "my dog is ill", "pizza!", chat=chat), -1)
+            retry(store, talk(store, "what shall we eat", "the cat sleeps", chat=chat), "pizza!")
             talk(store, "good night", chat=chat)
         yield store
-
-
-def vote(store: SqlDialogStore, turn: Turn, value: VoteValue, chat: str) -> None:
-    store.add_vote(Vote(turn.id, turn.asked.person_id, value, "button"), chat)
 
 
 def load(log: SqlDialogStore, format: str, folder: Path, ending: str = ".jsonl") -> datasets.Dataset:
     """The records as `datasets` loads them; in CSV, nested values are JSON."""
     file = folder / f"{format}{ending}"
-    written = export(log, format, file, Filters(), b"salt")
+    written = export(log, format, file, Filters(), SALT)
     loaded = datasets.load_dataset(ENDINGS[ending], data_files=str(file), cache_dir=str(folder), split="train")
     assert len(loaded) == written > 0
     if ending == ".csv":

@@ -6,7 +6,7 @@ what they say can be foreseen.
 
 import re
 from pathlib import Path
-from string import ascii_lowercase
+from string import ascii_lowercase, digits
 
 import pytest
 import torch
@@ -112,7 +112,7 @@ def bert_tokenizer() -> PreTrainedTokenizerBase:
     """BERT's kind, WordPiece in lower case: a few words, and letters for all others. (What the library's own trainer
     makes of so little text is different each time.)"""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    letters = [piece for letter in ascii_lowercase for piece in (letter, f"##{letter}")]
+    letters = [piece for letter in ascii_lowercase + digits for piece in (letter, f"##{letter}")]
     words = sorted({word for text in TEXTS for word in re.findall(r"\w+|[^\w\s]", text.lower())})
     vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*special, *letters, *words]))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,20 +146,23 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
     )
     checkpoints = run.out / "checkpoints"
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    save(run, model, tokenizer)
     valid = [d for d in dialogs if d.split == "valid"]
-    metrics = bits_per_character(model, tokenizer, valid, run.lang, run.length)
-    finished = trainer.state.global_step >= steps
-    save(run, model, tokenizer, {
+    metrics = bits_per_character(model.float(), tokenizer, valid, run.lang, run.length)
+    settings = {k: v for k, v in asdict(run).items() if k != "out"}
+    settings |= {"data": [p.name for p in run.data], "base": Path(run.base).name, "personas": bool(run.personas)}
+    facts = {
+        "settings": settings,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": model.num_parameters(),
         "train_tokens_seen": trainer.state.global_step * run.length * run.batch_rows * run.accumulate,
         "steps": f"{trainer.state.global_step} of {steps}",
-        "finished": finished,
         "dialogs": count_by_source(train),
         "seconds": round(time.monotonic() - started),
         "torch": torch.__version__,
         "bits_per_character": metrics,
-    })  # fmt: skip
+    }
+    (run.out / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return metrics
 
 
@@ -226,12 +229,7 @@ def count_by_source(dialogs: Iterable[CorpusDialog]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def save(
-    run: GeneratorTraining, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, facts: Mapping[str, Any]
-) -> None:
-    """Weights as bf16 safetensors, tokenizer, and `training.json`: the arguments and what came of them."""
+def save(run: GeneratorTraining, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Weights as bf16 safetensors, and the tokenizer. What is measured afterwards is what was saved."""
     model.to(torch.bfloat16).save_pretrained(run.out)
     tokenizer.save_pretrained(run.out)
-    settings = {k: v for k, v in asdict(run).items() if k != "out"}
-    settings |= {"data": [p.name for p in run.data], "base": Path(run.base).name, "personas": bool(run.personas)}
-    (run.out / "training.json").write_text(json.dumps({"settings": settings, **facts}, indent=2) + "\n")

@@ -1,0 +1,62 @@
+"""What ships is whole: a fresh folder, no settings, and the bot talks with both sources, ranker and fitted policy."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.assemble import open_bot
+from bot.settings import Settings
+from ranking.pool import curated
+from ranking.retriever import SHIPPED_VECTORS, load_encoder
+from storage.dialog import Turn
+
+ROOT = Path(__file__).parent.parent
+WEIGHTS = [ROOT / "generation" / "starter", ROOT / "ranking" / "starter"]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("shipped"), threads=1)
+
+
+async def talk(settings: Settings, *lines: str) -> list[Turn]:
+    turns = []
+    async with open_bot(settings) as conversation:
+        for number, line in enumerate(lines):
+            turn = await conversation.hear("console:me", "console:me", line, f"shipped:{number}")
+            assert turn is not None
+            turns.append(turn)
+    return turns
+
+
+async def test_a_dialog_on_the_shipped_models(settings: Settings) -> None:
+    turns = await talk(
+        settings, "hello there", "are you a robot?", "i had a rotten day at work", "thanks for listening"
+    )
+    for turn in turns:
+        assert turn.decision.reply
+        sources = {scored.candidate.source for scored in turn.decision.ranked}
+        assert {"retrieval", "generation"} & sources
+        assert sum(scored.probability for scored in turn.decision.ranked) == pytest.approx(1)
+        assert all(scored.features.keys() == turn.decision.ranked[0].features.keys() for scored in turn.decision.ranked)
+    assert {s.candidate.source for turn in turns for s in turn.decision.ranked} == {"retrieval", "generation"}
+    assert len({turn.decision.reply for turn in turns}) == len(turns)
+    assert {"retrieval", "generation", "ranker", "policy"} == turns[0].versions.keys()
+    assert turns[0].versions["policy"].startswith("fitted ")
+
+
+def test_the_pool_needs_no_embedding() -> None:
+    """Every text of the curated pool has its vector in the shipped file, or the first start would take a minute."""
+    encoder = load_encoder("")
+    texts = {text for entry in curated() for text in (entry.reply, *entry.contexts)}
+    assert SHIPPED_VECTORS.exists()
+    known = len(encoder.known)
+    encoder.remembered(sorted(texts))
+    assert len(encoder.known) == known
+
+
+def test_the_weights_are_small_and_have_cards() -> None:
+    assert sum(file.stat().st_size for folder in WEIGHTS for file in folder.rglob("*")) < 40e6
+    for folder in WEIGHTS:
+        assert "licence" in (folder / "README.md").read_text(encoding="utf-8")
+    assert not [file for folder in WEIGHTS for file in folder.rglob("*") if file.suffix in (".bin", ".pt", ".pkl")]

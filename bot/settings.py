@@ -49,7 +49,8 @@ class Settings(BaseSettings):
     webhook_port: int = Field(8443, ge=1, le=65535, description="port that the webhook listens on")
     webhook_secret: SecretStr | None = Field(None, description="secret token that Telegram sends with each update")
     data_dir: Path = Field(
-        default_factory=lambda: user_data_path("kith"), description="folder of database, models and downloads"
+        default_factory=lambda: user_data_path("kith"),
+        description="folder of database, logs, salt and the vectors of an own pool",
     )
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: kith.db in the data folder")
     persona: str = Field("friend", description="persona of new chats")
@@ -65,7 +66,7 @@ class Settings(BaseSettings):
     remote_timeout: float = Field(20, gt=0, description="seconds to wait for that server")
     retriever: str = Field("", description="folder or hub id of a bi-encoder; default: the packaged MiniLM")
     retrieved: int = Field(8, ge=0, le=64, description="replies retrieved a turn; 0 switches retrieval off")
-    ranker: str = Field("", description="folder of a ranker; default: the shipped one")
+    ranker: str = Field("", description="folder or hub id of a ranker; default: the shipped one")
     policy: Path | None = Field(None, description="JSON file of policy weights; default: the shipped one")
     exploration: float = Field(0.3, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
     context_messages: int = Field(200, ge=1, le=10_000, description="messages of a dialog that a turn looks back on")

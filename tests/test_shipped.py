@@ -1,10 +1,12 @@
 """What ships is whole: a fresh folder, no settings, and the bot talks with both sources, ranker and fitted policy."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bot.assemble import open_bot
+from bot.cli import main
 from bot.settings import Settings
 from ranking.pool import curated
 from ranking.retriever import SHIPPED_VECTORS, load_encoder
@@ -43,6 +45,17 @@ async def test_a_dialog_on_the_shipped_models(settings: Settings) -> None:
     assert len({turn.decision.reply for turn in turns}) == len(turns)
     assert {"retrieval", "generation", "ranker", "policy"} == turns[0].versions.keys()
     assert turns[0].versions["policy"].startswith("fitted ")
+
+
+def test_the_doctor_finds_nothing_wrong(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KITH_DATA_DIR", str(settings.data_dir))
+    code = main(["doctor", "--json"])
+    checks = json.loads(capsys.readouterr().out)
+    assert [check for check in checks if not check["fine"]] == []
+    assert code == 0
 
 
 def test_the_pool_needs_no_embedding() -> None:

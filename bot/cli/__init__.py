@@ -35,6 +35,9 @@ MISTAKES = {
 }
 """By module, the errors whose message is one sentence for the person at the keyboard."""
 
+EXTRAS = ("accelerate", "bm25s", "datasets")
+"""What only the extra `train` brings."""
+
 app = typer.Typer(
     help="An AI friend for Telegram and the terminal that learns from every 👍.",
     no_args_is_help=True,
@@ -59,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(arguments)
     except SystemExit as end:  # the way in which every command ends
         return end.code if isinstance(end.code, int) else 0
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        typer.echo(f"kith: This needs {error.name}: pip install -e '.[train]' where Kith's source is.", err=True)
+        return 2
     except mistakes() as error:
         typer.echo(f"kith: {' '.join(str(error).split())}", err=True)  # libraries' own words may have several lines
         return 2

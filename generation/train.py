@@ -157,6 +157,7 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
         "parameters": model.num_parameters(),
         "train_tokens_seen": trainer.state.global_step * run.length * run.batch_rows * run.accumulate,
         "steps": f"{trainer.state.global_step} of {steps}",
+        "finished": trainer.state.global_step >= steps,
         "dialogs": count_by_source(train),
         "seconds": round(time.monotonic() - started),
         "torch": torch.__version__,

@@ -47,9 +47,10 @@ def test_dialogs_of_other_languages_are_left_out_and_those_of_none_are_taken() -
 
 
 def test_people_change_sides_in_every_second_copy_and_an_assistant_never_does() -> None:
-    first = Counter(d.messages[0].role for d in mix([dialog()] * 400, {}, "en", seed=0))
+    first = Counter(d.messages[0].role for d in mix([dialog("talks")] * 400, {}, "en", seed=0))
     assert 150 <= first["assistant"] <= 250
-    assert {d.messages[0].role for d in mix([dialog("curated")] * 100, {}, "en", seed=0)} == {"user"}
+    for source in ("curated", "kith"):
+        assert {d.messages[0].role for d in mix([dialog(source)] * 100, {}, "en", seed=0)} == {"user"}
 
 
 def test_who_changes_sides_takes_their_facts_along() -> None:

@@ -100,7 +100,7 @@ def test_a_ranker_that_sees_the_reply_alone_scores_at_chance_and_gives_each_repl
 def test_the_table_of_selection_has_every_model_with_intervals(encoder: Encoder, ranker: CrossEncoderRanker) -> None:
     rows = {row.model: row.figures for row in selection(questions(places()), encoder, ranker)}
     assert rows["BM25"]["R@1"].value == rows["BM25"]["MRR"].low == 1
-    assert rows["chance"]["R@1"].value == 0
+    assert rows["chance"]["R@1"].value < 0.2
     assert {"retriever", "ranker", "ranker, reply alone"} <= set(rows)
     assert all(set(figures) == {"R@1", "R@5", "MRR"} for figures in rows.values())
     with pytest.raises(CorpusError, match="No response-selection questions"):

@@ -155,3 +155,16 @@ def test_a_bi_encoder_is_loaded_from_its_folder_and_one_that_is_not_there_is_nam
     (empty / "config.json").write_text("{")
     with pytest.raises(ModelError, match=f"The retriever {empty} cannot be loaded"):
         load_encoder(str(empty))
+
+
+def test_relevance_is_the_cosine_of_context_and_reply_for_any_source(encoder: Encoder) -> None:
+    retriever = Retriever([], encoder)
+    own = "the very same words"
+    context = said(own)
+    rows = retriever.relevance(
+        [(context, [Candidate(own, "generation", -1.0), Candidate("else", "retrieval", 0.5)]), (context, [])]
+    )
+    assert rows[0][0] == pytest.approx(1, abs=1e-2)
+    assert rows[0][1] < rows[0][0]
+    assert rows[1] == []
+    assert retriever.relevance([]) == []

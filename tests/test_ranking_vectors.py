@@ -20,7 +20,7 @@ def model(bi_encoder_folder: str) -> SentenceTransformer:
 
 def test_vectors_have_unit_length_and_no_text_has_none(model: SentenceTransformer) -> None:
     encoder = Encoder(model, "v1")
-    assert np.linalg.norm(encoder.encode(TEXTS), axis=1) == pytest.approx(1, abs=1e-5)
+    assert np.linalg.norm(encoder.encode(TEXTS), axis=1) == pytest.approx(1, abs=1e-3)  # kept in 16 bits
     assert encoder.encode([]).shape == encoder.remembered([]).shape == (0, 32)
 
 

@@ -125,7 +125,7 @@ def test_an_empty_completion_is_not_a_rated_reply(tmp_path: Path) -> None:
         list(read_ratings(write(tmp_path / "x.jsonl", record)))
 
 
-@pytest.mark.parametrize("content", [b"not packed at all", gzip.compress(b'{"turns": []}\n' * 99)[:-20], b""])
+@pytest.mark.parametrize("content", [b"not packed at all", gzip.compress(b'{"turns": []}\n' * 99, mtime=0)[:-20], b""])
 def test_a_packed_file_that_is_broken_or_cut_off_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "x.jsonl.gz"
     file.write_bytes(content)

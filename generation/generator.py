@@ -110,7 +110,7 @@ class GptGenerator:
 
 def place() -> tuple[str, torch.dtype]:
     """Device and number format of this machine: bf16 on a GPU and on CPUs that compute in it, else float32 (emulated
-    bf16 was measured 2.5 times slower than float32)."""
+    bf16 was measured 2 to 3 times slower than float32)."""
     if torch.cuda.is_available():
         return "cuda", torch.bfloat16
     if torch.backends.mps.is_available():

@@ -11,7 +11,7 @@ REPLY_WORDS = 32
 PAIR_TOKENS = 104
 """Longest pair in tokens: 40 + 32 words of 1.3 tokens with their markers. What is longer, such as
 a paragraph without spaces, is cut by the tokenizer. Most of a turn's time goes here, so it is no longer than chat needs
-(medians: 11 words in each corpus)."""
+(medians by corpus: 5 to 18 words)."""
 CUT_SIDE = "left"
 """Where the tokenizer cuts such a pair: the newest words stay."""
 

@@ -55,7 +55,7 @@ class RankerTraining:
 
 
 class LengthGroupedBatches(DefaultBatchSampler):
-    """Batches of pairs of like length, in random order: half the padding, so half the time on a CPU. Shuffles, sorts
+    """Batches of pairs of like length, in random order: less padding, so less time. Shuffles, sorts
     stretches of 50 batches by length, then shuffles the batches; each epoch differently."""
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -22,7 +22,7 @@ message, not resemble it."""
 ABSTAIN_BELOW = 0.4
 """Similarity under which nothing is proposed. At it something is found for 97 % of the pool's own contexts (each asked
 with itself left out, `kith evaluate pool`) and for 55 % of 600 messages out of public dialogs. Of replies retrieved
-between 0.45 and 0.525, 42 % of 43 were liked, of the starter generator's 3 % of 219: abstaining early would help nobody,
+between 0.45 and 0.525, 42 % of 43 were liked, of the starter generator's 3 % of 219: abstaining early helps nobody,
 and `similarity` has a weight."""
 
 BEFORE_WEIGHT = 0.5

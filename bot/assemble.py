@@ -1,8 +1,13 @@
 """From settings to a bot: the only place that names the concrete parts and puts them together."""
 
+import asyncio
+import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,20 +17,29 @@ from bot.batching import Batcher
 from bot.conversation import Conversation
 from bot.personas import known_persona, load_personas
 from bot.pipeline import Pipeline
+from bot.pool_watch import watching
 from bot.protocols import Scorer, Source
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
 from generation.generator import GptGenerator
 from generation.sampling import Sampling
-from ranking.features import cheap_features, scorer
+from ranking.encoders import load_encoder
+from ranking.features import cheap_features, relevance, scorer
 from ranking.policy import ScoringPolicy, load_weights
 from ranking.pool import curated
 from ranking.ranker import CrossEncoderRanker
-from ranking.retriever import Retriever, load_encoder
+from ranking.retriever import Retriever, build_index
+from storage.dialog import Asked, PoolEntry, Turn
 from storage.store import SqlDialogStore
 
 if TYPE_CHECKING:
     from generation.remote import RemoteGenerator
+
+log = logging.getLogger(__name__)
+
+TEXTS_AT_ONCE = 8
+"""New texts of the pool that a running bot embeds in one go, for which a turn may have to wait: 0.04 s on two cores
+when they have 8 words each, 0.3 s when they have 60."""
 
 
 def open_store(settings: Settings) -> SqlDialogStore:
@@ -33,26 +47,33 @@ def open_store(settings: Settings) -> SqlDialogStore:
     return SqlDialogStore(settings.database, settings.idle_hours, settings.context_messages)
 
 
-def assemble(settings: Settings, store: SqlDialogStore) -> Pipeline:
-    """The pipeline with its models loaded. Raises UserError, or the error of the part that cannot be had."""
+def set_up_libraries(settings: Settings) -> None:
+    """Before models are loaded: no talk of theirs on the screen, and as many threads as the settings say."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(settings.threads if settings.threads else max(1, os.cpu_count() or 1))
+
+
+def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | None) -> Pipeline:
+    """The pipeline with its models loaded. Raises UserError, or the error of the part that cannot be had."""
     personas = load_personas(settings.personas_dir)
     sources: dict[str, Source] = {}
     scorers: dict[str, Scorer] = {name: scorer(feature) for name, feature in cheap_features().items()}
-    versions: dict[str, str] = {}
-    if settings.retrieved:
-        retriever = load_retriever(settings, store)
-        sources["retrieval"], versions["retrieval"] = retriever.propose, retriever.version
-        scorers["relevance"] = retriever.relevance
+    fixed: dict[str, str] = {}
+    encoder = retriever.encoder if retriever else load_encoder(settings.retriever)
+    if retriever:
+        sources["retrieval"] = retriever.propose
     if settings.candidates:
         generator = load_generator(settings)
-        sources["generation"], versions["generation"] = generator.propose, generator.version
-    ranker = CrossEncoderRanker(settings.ranker)
-    scorers["ranker"], versions["ranker"] = ranker.score, ranker.version
+        sources["generation"], fixed["generation"] = generator.propose, generator.version
+    ranker = CrossEncoderRanker(settings.ranker, encoder)
+    scorers["relevance"], scorers["ranker"], fixed["ranker"] = relevance(encoder), ranker.score, ranker.version
     policy = ScoringPolicy(load_weights(settings.policy), settings.exploration)
-    versions["policy"] = policy.version
+    fixed["policy"] = policy.version
+
+    def versions() -> Mapping[str, str]:
+        return {"retrieval": retriever.version, **fixed} if retriever else fixed
+
     return Pipeline(
         store=store,
         sources=sources,
@@ -67,16 +88,51 @@ def assemble(settings: Settings, store: SqlDialogStore) -> Pipeline:
 
 def load_retriever(settings: Settings, store: SqlDialogStore) -> Retriever:
     """The retriever over curated, liked and imported replies. Vectors that are not shipped are kept in the data folder,
-    so that only the first start with a new model or pool has to make them."""
-    cache = settings.data_dir / "pool.safetensors"
-    encoder = load_encoder(settings.retriever, (cache,))
+    so that only the first start with a new model or pool has to make them, and leave it with their texts."""
+    encoder = load_encoder(settings.retriever, (vectors_file(settings),))
     known = len(encoder.known)
-    entries = [*curated(), *store.pool_entries()]
+    entries = read_pool(store)
     retriever = Retriever(entries, encoder, settings.retrieved)
-    if len(encoder.known) > known:
-        texts = {text for entry in entries for text in (entry.reply, *entry.contexts)}
-        encoder.save(cache, sorted(texts))
+    if len(encoder.known) > known or known > len(texts_of(entries)):
+        encoder.save(vectors_file(settings), sorted(texts_of(entries)))
     return retriever
+
+
+def vectors_file(settings: Settings) -> Path:
+    """Where the vectors of an own pool are kept."""
+    return settings.data_dir / "pool.safetensors"
+
+
+def read_pool(store: SqlDialogStore) -> list[PoolEntry]:
+    """All that retrieval may say, as it is now."""
+    return [*curated(), *store.pool_entries()]
+
+
+def texts_of(entries: Iterable[PoolEntry]) -> set[str]:
+    """All texts of entries, replies and contexts."""
+    return {text for entry in entries for text in (entry.reply, *entry.contexts)}
+
+
+async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Path, batch_runs: Lock) -> None:
+    """Lets a retriever that serves search the pool as it is now; turns go on meanwhile, in the old one.
+
+    New texts are embedded a few at a time, since the encoder serves turns in between. The new index takes the old one's
+    place while no batch runs, so that the version in a turn's log is that of the index that served it.
+    """
+    encoder = retriever.encoder
+    entries = await asyncio.to_thread(read_pool, store)
+    new = await asyncio.to_thread(lambda: sorted(texts_of(entries) - texts_of(retriever.index.entries)))
+    for start in range(0, len(new), TEXTS_AT_ONCE):
+        await asyncio.to_thread(encoder.remembered, new[start : start + TEXTS_AT_ONCE])
+    index = await asyncio.to_thread(build_index, entries, encoder)
+
+    def swap() -> None:
+        with batch_runs:
+            retriever.index = index
+
+    await asyncio.to_thread(swap)
+    log.info("the pool changed: retrieval is %s now", retriever.version)
+    await asyncio.to_thread(lambda: encoder.save(vectors, sorted(texts_of(entries))))
 
 
 def load_generator(settings: Settings) -> "GptGenerator | RemoteGenerator":
@@ -93,9 +149,21 @@ def load_generator(settings: Settings) -> "GptGenerator | RemoteGenerator":
 
 @asynccontextmanager
 async def open_bot(settings: Settings) -> AsyncIterator[Conversation]:
-    """A bot ready to talk, for a front end; all is closed at the end."""
+    """A bot ready to talk, for a front end, which takes up changes of the pool; all is closed at the end."""
+    set_up_libraries(settings)
     with open_store(settings) as store:
-        pipeline = assemble(settings, store)
-        async with Batcher(pipeline.answer, settings.max_batch) as batcher:
+        state = store.pool_state()  # before the pool is read: a change in between is found by the first look
+        retriever = load_retriever(settings, store) if settings.retrieved else None
+        pipeline = assemble(settings, store, retriever)
+        batch_runs = Lock()
+
+        def answer(batch: Sequence[Asked]) -> list[Turn | LookupError]:
+            with batch_runs:
+                return pipeline.answer(batch)
+
+        async with Batcher(answer, settings.max_batch) as batcher, AsyncExitStack() as stack:
+            if retriever:
+                take_up = partial(take_up_pool, retriever, store, vectors_file(settings), batch_runs)
+                await stack.enter_async_context(watching(store.pool_state, take_up, state))
             personas = load_personas(settings.personas_dir)
             yield Conversation(store, batcher.answer, load_texts(), personas, settings.persona)

@@ -95,13 +95,13 @@ def personas(settings: Settings) -> str:
 def retriever(settings: Settings) -> str:
     """Loads the bi-encoder, and the pool of curated, liked and imported replies."""
     from bot.assemble import load_retriever, open_store
-    from ranking.pretrained import minilm_or
+    from ranking.encoders import STARTER
 
     if not settings.retrieved:
         return "switched off by KITH_RETRIEVED=0"
     with open_store(settings) as store:
         loaded = load_retriever(settings, store)
-    return f"{loaded.version}, from {minilm_or(settings.retriever)}; {first(loaded.propose([GREETING])[0])}"
+    return f"{loaded.version}, from {settings.retriever or STARTER}; {first(loaded.propose([GREETING])[0])}"
 
 
 def generator(settings: Settings) -> str:
@@ -118,9 +118,10 @@ def generator(settings: Settings) -> str:
 
 def ranker(settings: Settings) -> str:
     """Loads the cross-encoder and compares a fitting reply to a senseless one."""
+    from ranking.encoders import load_encoder
     from ranking.ranker import STARTER, CrossEncoderRanker
 
-    loaded = CrossEncoderRanker(settings.ranker)
+    loaded = CrossEncoderRanker(settings.ranker, load_encoder(settings.retriever))
     replies = [Candidate(text, "doctor", 0.0) for text in (FITTING, SENSELESS)]
     fitting, senseless = loaded.score([(BAD_NEWS, replies)])[0]
     scores = f"{fitting:.2f} for a fitting reply, {senseless:.2f} for a senseless one"

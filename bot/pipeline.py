@@ -6,7 +6,7 @@ scorer that fails costs its candidates or its feature, never the person's answer
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.protocols import DialogStore, Fallback, Policy, Scorer, Source
@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Pipeline:
-    """`personas`: by name, what the assistant is told about itself. `versions`: what decides, by name, for the log."""
+    """`personas`: by name, what the assistant is told about itself. `versions`: what decides, by name, for the log; it
+    is asked for each batch, since parts may change while the bot runs, though not within a batch."""
 
     store: DialogStore
     sources: Mapping[str, Source]
@@ -26,7 +27,7 @@ class Pipeline:
     fallback: Fallback
     personas: Mapping[str, str]
     default_persona: str
-    versions: Mapping[str, str]
+    versions: Callable[[], Mapping[str, str]]
 
     def answer(self, batch: Sequence[Asked]) -> list[Turn | LookupError]:
         """One logged turn for each message, in their order, with one pass through each model for all of them. A message
@@ -38,6 +39,7 @@ class Pipeline:
 
     def _turns(self, known: Sequence[tuple[Asked, Context]]) -> list[Turn | LookupError]:
         contexts = [context for _, context in known]
+        versions = self.versions()
         seconds: dict[str, float] = {}
         proposals = self._propose(contexts, seconds)
         features = self._score(contexts, proposals, seconds)
@@ -46,7 +48,7 @@ class Pipeline:
             started = time.perf_counter()
             decision = self._decide(asked, context, candidates, values)
             spent = {**seconds, "policy": time.perf_counter() - started}
-            turn = Turn(new_id(), asked, context.last, decision, self.versions, spent)
+            turn = Turn(new_id(), asked, context.last, decision, versions, spent)
             turns.append(self._logged(turn))
         return turns
 

@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     remote_model: str = Field("", description="model name on that server")
     remote_key: SecretStr | None = Field(None, description="its API key")
     remote_timeout: float = Field(20, gt=0, description="seconds to wait for that server")
-    retriever: str = Field("", description="folder or hub id of a bi-encoder; default: the packaged MiniLM")
+    retriever: str = Field("", description="folder or hub id of a bi-encoder; default: the shipped one")
     retrieved: int = Field(8, ge=0, le=64, description="replies retrieved a turn; 0 switches retrieval off")
     ranker: str = Field("", description="folder or hub id of a ranker; default: the shipped one")
     policy: Path | None = Field(None, description="JSON file of policy weights; default: the shipped one")

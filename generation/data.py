@@ -15,7 +15,8 @@ from storage.corpora import CorpusDialog
 from storage.dialog import Message
 
 MIXTURE = {
-    "curated": 6.0,
+    "voice": 2.0,
+    "curated": 2.0,
     "self_dialogue": 1.0,
     "synthetic_persona_chat": 2.0,
     "topical_chat": 0.7,
@@ -32,7 +33,7 @@ MIXTURE = {
 restaurants; the curated pool, short and ours, is what it should sound like; ms_personality_chat has 284 answers in
 10,000 pairs; convai2018 has no licence file. Sources that are not named (an owner's own log) count once."""
 
-FIXED_SIDES = ("accentor_sgd", "ms_personality_chat", "chatterbot", "curated", "kith")
+FIXED_SIDES = ("accentor_sgd", "ms_personality_chat", "chatterbot", "curated", "voice", "kith")
 """Sources whose second side is the assistant; "kith" is what our own exports are called. In the others both are
 people, so either may be learnt."""
 
@@ -56,11 +57,12 @@ def mix(
     weights: Mapping[str, float],
     lang: str,
     seed: int,
-    personas: Sequence[tuple[str, ...]] = (),
+    personas: Mapping[str, tuple[str, ...]] | None = None,
 ) -> list[CorpusDialog]:
     """A sample of one epoch in random order. A weight of 2.3 takes each dialog twice and three in ten a third time; in
-    every second copy of a dialog between two people the sides are swapped, and every second dialog of the assistant
-    that comes without facts is given one of `personas`."""
+    every second copy of a dialog between two people the sides are swapped. Of the dialogs of the assistant without
+    facts, those that name one of `personas` are given its facts, and every second of the others those of any."""
+    facts = dict(personas or {})
     draw = random.Random(seed)
     sample: list[CorpusDialog] = []
     for dialog in dialogs:
@@ -70,8 +72,10 @@ def mix(
         for _ in range(int(weight) + (draw.random() < weight % 1)):
             swap = dialog.source not in FIXED_SIDES and draw.random() < 0.5
             taken = swap_sides(dialog) if swap else dialog
-            if personas and dialog.source in FIXED_SIDES and not taken.personas[1] and draw.random() < 0.5:
-                taken = replace(taken, personas=((), draw.choice(personas)))
+            if taken.persona in facts:
+                taken = replace(taken, personas=((), facts[taken.persona]))
+            elif facts and dialog.source in FIXED_SIDES and not taken.personas[1] and draw.random() < 0.5:
+                taken = replace(taken, personas=((), draw.choice(list(facts.values()))))
             sample.append(taken)
     draw.shuffle(sample)
     return sample

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,6 +24,18 @@ STARTER = Path(__file__).parent / "starter"
 
 class GeneratorError(Exception):
     """A model that cannot be loaded or cannot chat; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was drawn for a context."""
+
+    text: str
+    """As it would be shown: "" when it was cut off before any sentence ended."""
+    score: float
+    """The mean log-probability of its tokens."""
+    finished: bool
+    """Whether it came to its end before the tokens ran out."""
 
 
 class GptGenerator:
@@ -52,15 +65,19 @@ class GptGenerator:
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
         """For each context the distinct, finished ones of `sampling.candidates` samples, all chats in one batch. The
         random numbers go on from turn to turn."""
+        return [self._distinct(samples) for samples in self.sample(contexts)]
+
+    def sample(self, contexts: Sequence[Context]) -> list[list[Sample]]:
+        """For each context all of its `sampling.candidates` samples, as they came."""
         if not contexts:
             return []
         prompts = [render_context(self.tokenizer, context, self.room, self.system) for context in contexts]
         samples = self._sample(prompts)
         count = self.sampling.candidates
-        return [self._distinct(samples[i * count : (i + 1) * count]) for i in range(len(contexts))]
+        return [samples[i * count : (i + 1) * count] for i in range(len(contexts))]
 
     @torch.inference_mode()
-    def _sample(self, prompts: list[list[int]]) -> list[tuple[str, float]]:
+    def _sample(self, prompts: list[list[int]]) -> list[Sample]:
         batch = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.device)
         output = self.model.generate(
             input_ids=batch["input_ids"],
@@ -89,8 +106,7 @@ class GptGenerator:
             output_logits=True,
         )
 
-    def _read(self, ids: torch.Tensor, log_probabilities: torch.Tensor) -> tuple[str, float]:
-        """A sample's text ("" when it was cut off before any sentence ended) and the mean over its tokens."""
+    def _read(self, ids: torch.Tensor, log_probabilities: torch.Tensor) -> Sample:
         spoken = ids != self.tokenizer.pad_token_id
         ends = torch.isin(ids, torch.tensor(self._config().eos_token_id, device=ids.device))
         counted = spoken | ends
@@ -98,13 +114,14 @@ class GptGenerator:
         text = self.tokenizer.decode(ids[:length], skip_special_tokens=True)
         finished = bool(ends.any()) or (not self.tokenizer.chat_template and PLAIN_STOP in text)
         mean = float(log_probabilities[: max(1, length)].mean())
-        return tidy(text.split(PLAIN_STOP)[0] if not self.tokenizer.chat_template else text, finished), mean
+        shown = tidy(text.split(PLAIN_STOP)[0] if not self.tokenizer.chat_template else text, finished)
+        return Sample(shown, mean, finished)
 
-    def _distinct(self, samples: Sequence[tuple[str, float]]) -> list[Candidate]:
+    def _distinct(self, samples: Sequence[Sample]) -> list[Candidate]:
         best: dict[str, float] = {}
-        for text, score in samples:
-            if text:
-                best[text] = max(score, best.get(text, score))
+        for sample in samples:
+            if sample.text:
+                best[sample.text] = max(sample.score, best.get(sample.text, sample.score))
         return [Candidate(text, "generation", score, self.version) for text, score in best.items()]
 
 

@@ -1,9 +1,9 @@
 """Training a generator: `kith train generator --data FOLDER --out FOLDER`.
 
-From scratch (a small Llama with a tokenizer of its own) or onward from any causal model (`--base`). transformers'
-Trainer runs it: a progress bar, checkpoints, resuming after a kill to the same result, bf16 where the hardware has it,
-several GPUs under torchrun. Matrices are trained with Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon;
-torch's own), all else with AdamW.
+From scratch (a small Llama with a tokenizer of its own), from the layers of a BERT (`--encoder`), or onward from any
+causal model (`--base`). transformers' Trainer runs it: a progress bar, checkpoints, resuming after a kill to the same
+result, bf16 where the hardware computes in it, several GPUs under torchrun. Matrices are trained with Muon (Jordan et
+al. 2024, https://kellerjordan.github.io/posts/muon; torch's own), all else with AdamW.
 """
 
 import json
@@ -24,6 +24,7 @@ from transformers import (
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
     TrainerCallback,
@@ -35,6 +36,8 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from generation.data import MIXTURE, make_tokenizer, mix, pack
+from generation.from_bert import bert_config, decoder_from_bert
+from generation.generator import GeneratorError
 from generation.metrics import bits_per_character
 from storage.corpora import CorpusDialog, CorpusError, read_dialogs
 
@@ -48,8 +51,12 @@ class GeneratorTraining:
     data: tuple[Path, ...]
     out: Path
     base: str = ""
+    encoder: str = ""
+    """A BERT by folder or hub id, whose layers and word vectors a new model begins with, in place of `width` and
+    `layers`."""
     personas: Path | None = None
-    """A folder of persona files, whose facts the assistant is told in every second dialog that has none."""
+    """A folder of persona files. The assistant is told the facts of the one that its dialog names, or those of any in
+    every second dialog that has none."""
     vocab_size: int = 8192
     width: int = 384
     layers: int = 6
@@ -124,11 +131,14 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
     """Trains, measures on the held-back dialogs and writes a folder that any transformers program can load.
 
     Returns the metrics (bits per character by source). A run that was cut off goes on from its last checkpoint when
-    started again with the same arguments. Raises CorpusError on unreadable data or none."""
+    started again with the same arguments. Raises CorpusError on unreadable data or none, GeneratorError when there is
+    no such base or encoder."""
     started = time.monotonic()
     set_seed(run.seed)
+    if run.encoder:
+        bert_config(run.encoder, run.length)  # a mistake is told before all is read
     dialogs = [dialog for path in run.data for dialog in read_dialogs(path)]
-    personas = read_facts(run.personas) if run.personas else []
+    personas = read_facts(run.personas) if run.personas else {}
     train = mix((d for d in dialogs if d.split == "train"), MIXTURE, run.lang, run.seed, personas)
     if not train:
         raise CorpusError("No dialogs to train on: none of the files has any of the train split in this language.")
@@ -150,7 +160,8 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
     valid = [d for d in dialogs if d.split == "valid"]
     metrics = bits_per_character(model.float(), tokenizer, valid, run.lang, run.length)
     settings = {k: v for k, v in asdict(run).items() if k != "out"}
-    settings |= {"data": [p.name for p in run.data], "base": Path(run.base).name, "personas": bool(run.personas)}
+    settings |= {"data": [p.name for p in run.data], "personas": bool(run.personas)}
+    settings |= {"base": Path(run.base).name, "encoder": Path(run.encoder).name}
     facts = {
         "settings": settings,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -167,25 +178,36 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
     return metrics
 
 
-def read_facts(folder: Path) -> list[tuple[str, ...]]:
-    """The facts of each persona file of a folder."""
-    return [tuple(tomllib.loads(file.read_text(encoding="utf-8"))["facts"]) for file in sorted(folder.glob("*.toml"))]
+def read_facts(folder: Path) -> dict[str, tuple[str, ...]]:
+    """The facts of each persona file of a folder, by name. Raises CorpusError when there is none or a broken one."""
+    facts = {}
+    for file in sorted(folder.glob("*.toml")):
+        try:
+            facts[file.stem] = tuple(tomllib.loads(file.read_text(encoding="utf-8"))["facts"])
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, OSError) as error:
+            raise CorpusError(f"{file} cannot be read as a persona ({error}).") from error
+    if not facts:
+        raise CorpusError(f"{folder} holds no persona: a folder of *.toml files is needed.")
+    return facts
 
 
 def load_or_make(
     run: GeneratorTraining, dialogs: Iterable[CorpusDialog]
-) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The base model in float32 with its tokenizer, or a new one; a cut-off run keeps the tokenizer that it made."""
     if run.base:
-        return (
-            AutoModelForCausalLM.from_pretrained(run.base, dtype=torch.float32),
-            AutoTokenizer.from_pretrained(run.base),
-        )
+        try:
+            model = AutoModelForCausalLM.from_pretrained(run.base, dtype=torch.float32)
+            return model, AutoTokenizer.from_pretrained(run.base)
+        except (OSError, ValueError, KeyError) as error:
+            raise GeneratorError(f"The base {run.base} cannot be loaded: {error}") from error
     if (run.out / "tokenizer.json").exists():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(run.out)
     else:
         tokenizer = make_tokenizer((m.text for d in dialogs for m in d.messages), run.vocab_size, run.length)
         tokenizer.save_pretrained(run.out)
+    if run.encoder:
+        return decoder_from_bert(run.encoder, tokenizer, run.length), tokenizer
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=run.width,
@@ -202,15 +224,17 @@ def load_or_make(
 
 
 def arguments(run: GeneratorTraining, steps: int) -> TrainingArguments:
-    """The Trainer's arguments: bf16 and compilation on a GPU, plain float32 elsewhere."""
+    """The Trainer's arguments: bf16 where the hardware computes in it, compilation on a GPU."""
     gpu = torch.cuda.is_available()
+    bf16 = gpu or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     return TrainingArguments(
         output_dir=str(run.out / "checkpoints"),
         max_steps=steps,
         per_device_train_batch_size=run.batch_rows,
         gradient_accumulation_steps=run.accumulate,
         max_grad_norm=1.0,
-        bf16=gpu,
+        bf16=bf16,
+        use_cpu=bf16 and not gpu,
         torch_compile=gpu,
         dataloader_num_workers=2 if gpu else 0,
         dataloader_pin_memory=gpu,
@@ -230,7 +254,7 @@ def count_by_source(dialogs: Iterable[CorpusDialog]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def save(run: GeneratorTraining, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase) -> None:
+def save(run: GeneratorTraining, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Weights as bf16 safetensors, and the tokenizer. What is measured afterwards is what was saved."""
     model.to(torch.bfloat16).save_pretrained(run.out)
     tokenizer.save_pretrained(run.out)

@@ -1,171 +1,146 @@
 """Measuring retriever and ranker on what they were not trained on: `kith evaluate ranking`, `kith evaluate pool`.
 
-Response selection: which of 20 replies is the one that really came next, the 19 others being real replies of the same
-source to other messages. Votes: does a higher score go with a thumb up. Pool: when is what retrieval finds of the right
-situation.
+Response selection (selection.py), echo (echo.py) and votes (rated.py) on the held-back part of dialogs and ratings; and
+the pool: when is what retrieval finds of the right situation.
 """
 
-import random
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-import bm25s
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from ranking.data import Position
-from ranking.metrics import Estimate, Floats, auc, estimate, mean_reciprocal_rank, recall_at, true_ranks
-from ranking.pool import normal
+from ranking.baselines import PlainMiniLM, by_bm25, by_chance, by_tfidf, last_message, whole_context
+from ranking.echo import Echo, echo
+from ranking.encoders import load_encoder
 from ranking.ranker import CrossEncoderRanker
-from ranking.retriever import Index, context_vectors, similarity
+from ranking.rated import Rated, at_most, votes
+from ranking.retriever import Index, similarity
+from ranking.selection import Scores, Selected, by_encoder, by_ranker, places_to_ask, questions, selection
 from ranking.vectors import Encoder
-from storage.corpora import CorpusError, RatedReply
-from storage.dialog import Candidate, Context
+from storage.corpora import read_dialogs, read_ratings
+from storage.estimates import RESAMPLES, Floats, Row, draws, interval
 
-CANDIDATES = 20
+BASELINE = "plain MiniLM, context"
+"""What R@1 is compared with."""
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a table: a model's figures by name."""
-
-    model: str
-    figures: Mapping[str, Estimate]
+THRESHOLDS = np.linspace(0.2, 0.75, 12)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A context with 20 replies, the true one first."""
+class RankingEvaluation:
+    """What is measured, on what."""
 
-    place: Position
-    replies: tuple[str, ...]
-
-
-def questions(places: Sequence[Position], seed: int = 0) -> list[Question]:
-    """One question a place; the wrong replies are drawn from its source and differ from the true one."""
-    draw = random.Random(seed)
-    by_source: dict[str, list[str]] = {}
-    for place in places:
-        by_source.setdefault(place.source, []).append(place.reply)
-    made = []
-    for place in places:
-        others = [text for text in by_source[place.source] if normal(text) != normal(place.reply)]
-        if len(others) >= CANDIDATES - 1:
-            made.append(Question(place, (place.reply, *draw.sample(others, CANDIDATES - 1))))
-    return made
+    dialogs: tuple[Path, ...]
+    votes: tuple[Path, ...]
+    retrievers: tuple[str, ...] = ("",)
+    """Folders or hub ids, "" for the shipped one; several are measured side by side."""
+    rankers: tuple[str, ...] = ("",)
+    """The same of rankers; each is given the relevance of the first retriever."""
+    positions: int = 400
+    """Questions of each source at the most."""
+    most_votes: int = 1500
+    """Rated replies of each source at the most."""
+    seed: int = 0
+    resamples: int = RESAMPLES
 
 
-def selection(asked: Sequence[Question], encoder: Encoder, ranker: CrossEncoderRanker) -> list[Row]:
-    """R@1, R@5 and MRR of the baselines and of ours, on the same questions. Raises CorpusError without any."""
-    if not asked:
-        raise CorpusError("No response-selection questions: the data has no source with 20 held-back dialogs.")
-    models: dict[str, Callable[[Sequence[Question]], Floats]] = {
-        "chance": lambda items: np.random.default_rng(0).random((len(items), CANDIDATES)),
-        "BM25": by_bm25,
-        "plain MiniLM, last message": lambda items: by_encoder(items, encoder, 0),
-        "retriever": lambda items: by_encoder(items, encoder, 1),
-        "ranker, reply alone": lambda items: by_ranker(items, ranker, blind=True),
-        "ranker": lambda items: by_ranker(items, ranker),
+@dataclass(frozen=True, slots=True)
+class RankingFigures:
+    """What came of it."""
+
+    models: Mapping[str, str]
+    """The version of each model."""
+    selection: list[Selected]
+    echo: Echo
+    votes: list[Rated]
+    seconds: Mapping[str, float]
+
+
+def evaluate_ranking(run: RankingEvaluation) -> RankingFigures:
+    """Everything that a data set can say about retriever and ranker. Models are loaded first, so that a wrong name
+    costs no time. Raises ModelError, and CorpusError when the data is unreadable or has no held-back part."""
+    encoders = dict(zip(labels("retriever", run.retrievers), map(load_encoder, run.retrievers), strict=True))
+    first = next(iter(encoders.values()))
+    rankers = {
+        label: CrossEncoderRanker(name, first)
+        for label, name in zip(labels("ranker", run.rankers), run.rankers, strict=True)
     }
-    groups = [question.place.dialog_id for question in asked]
-    rows = []
-    for name, score in models.items():
-        ranks = true_ranks(score(asked)).astype(np.float64)
-        metrics = {"R@1": recall_at(1), "R@5": recall_at(5), "MRR": mean_reciprocal_rank}
-        rows.append(Row(name, {key: estimate(ranks, groups, metric) for key, metric in metrics.items()}))
-    return rows
+    minilm = PlainMiniLM()
+    dialogs = [d for path in run.dialogs for d in read_dialogs(path) if d.split == "valid"]
+    ratings = [r for path in run.votes for r in read_ratings(path)]
+    asked = questions(places_to_ask(dialogs, run.positions, run.seed), run.seed)
+    rated = at_most([r for r in ratings if r.split == "valid"], run.most_votes, run.seed)
+    train = [r for r in ratings if r.split == "train"]
+    drawing = run.seed, run.resamples
+    marks = [time.monotonic()]
+    selected = selection(asked, contestants(minilm, encoders, rankers, run.seed), BASELINE, *drawing)
+    marks.append(time.monotonic())
+    echoed = echo(asked, minilm, encoders, *drawing)
+    marks.append(time.monotonic())
+    judged = votes(train, rated, rankers, *drawing)
+    marks.append(time.monotonic())
+    versions = {name: model.version for models in (encoders, rankers) for name, model in models.items()}
+    seconds = dict(zip(("selection", "echo", "votes"), np.diff(marks).round(1).tolist(), strict=True))
+    return RankingFigures(versions, selected, echoed, judged, seconds)
 
 
-def at_most(ratings: Sequence[RatedReply], count: int, seed: int = 0) -> list[RatedReply]:
-    """A sample of at most `count` rated replies of each source."""
-    draw = random.Random(seed)
-    by_source: dict[str, list[RatedReply]] = {}
-    for rating in ratings:
-        by_source.setdefault(rating.source, []).append(rating)
-    return [r for rated in by_source.values() for r in draw.sample(rated, min(count, len(rated)))]
-
-
-def votes(ratings: Sequence[RatedReply], ranker: CrossEncoderRanker) -> list[Row]:
-    """AUC by source, against the majority (which knows nothing: 0.5) and the reply's length. Raises CorpusError when
-    there are none."""
-    if not ratings:
-        raise CorpusError("No rated replies of the held-back part were found.")
-    pairs = [(Context(r.messages), [Candidate(r.reply, "vote", 0.0)]) for r in ratings]
-    scores = {
-        "majority": np.zeros(len(ratings)),
-        "reply length": np.array([float(len(r.reply.split())) for r in ratings]),
-        "ranker": np.array([row[0] for row in ranker.score(pairs)]),
+def contestants(
+    minilm: PlainMiniLM, encoders: Mapping[str, Encoder], rankers: Mapping[str, CrossEncoderRanker], seed: int
+) -> dict[str, Scores]:
+    """What is asked to find the true reply, baselines first, then ours."""
+    first = next(iter(rankers.values()))
+    return {
+        "chance": partial(by_chance, seed=seed),
+        "ranker, reply alone": partial(by_ranker, ranker=first, blind=True),
+        "BM25, last message": partial(by_bm25, query=last_message),
+        "BM25, context": partial(by_bm25, query=whole_context),
+        "TF-IDF, context": by_tfidf,
+        "plain MiniLM, last message": partial(minilm.score, query=last_message),
+        BASELINE: partial(minilm.score, query=whole_context),
+        **{name: partial(by_encoder, encoder=encoder) for name, encoder in encoders.items()},
+        **{name: partial(by_ranker, ranker=ranker) for name, ranker in rankers.items()},
     }
-    labels = np.array([float(r.liked) for r in ratings])
-    groups = np.array([r.dialog_id for r in ratings])
-    sources = np.array([r.source for r in ratings])
-    rows = []
-    for name, values in scores.items():
-        figures = {}
-        for source in sorted(set(sources)):
-            chosen = sources == source
-            columns = np.stack([values[chosen], labels[chosen]], axis=1)
-            figures[f"{source} ({chosen.sum()})"] = estimate(columns, groups[chosen].tolist(), auc)
-        rows.append(Row(name, figures))
-    return rows
 
 
-def pool_precision(index: Index, encoder: Encoder) -> list[tuple[float, float, float]]:
+def labels(kind: str, names: Sequence[str]) -> list[str]:
+    """What models are called in tables: by their kind, and by their names where there are several."""
+    return [kind] if len(names) == 1 else [f"{kind} {name or 'shipped'}" for name in names]
+
+
+def pool_precision(index: Index, encoder: Encoder, seed: int = 0, resamples: int = RESAMPLES) -> list[Row]:
     """For thresholds of similarity: the share of the pool's own contexts for which something is found at or over it,
-    and the share of those for which it is of the right situation. Each context is asked with itself left out."""
+    and the share of those for which it is of the right situation. Each context is asked with itself left out; intervals
+    by bootstrap over situations."""
     texts = list(dict.fromkeys(context for entry in index.entries for context in entry.contexts))
-    owners = {text: {e.contexts for e in index.entries if text in e.contexts} for text in texts}
+    owners: dict[str, list[tuple[str, ...]]] = {}
+    for entry in index.entries:
+        for text in entry.contexts:
+            owners.setdefault(text, []).append(entry.contexts)
     asked = encoder.remembered(texts)
-    best: list[tuple[float, bool]] = []
-    for number, text in enumerate(texts):
+    best = []
+    for number, text in enumerate(tqdm(texts, desc="pool", disable=None)):
         without = index.of != number
         part = Index(index.entries, index.keys, index.replies, index.contexts, index.owner[without], index.of[without])
         own = asked[number : number + 1]
         scores = similarity(part, own, own)[0]
         top = int(scores.argmax())
-        best.append((float(scores[top]), index.entries[top].contexts in owners[text]))
+        best.append((float(scores[top]), float(index.entries[top].contexts in owners[text])))
     found = np.array(best)
-    return [
-        (float(t), float((found[:, 0] >= t).mean()), float(found[found[:, 0] >= t, 1].mean()))
-        for t in np.arange(0.2, 0.8, 0.05)
-        if (found[:, 0] >= t).any()
-    ]
+    drawn = draws([str(owners[text][0]) for text in texts], seed, resamples)
+    return [_at_threshold(float(t), found, drawn) for t in THRESHOLDS if (found[:, 0] >= t).any()]
 
 
-def by_bm25(asked: Sequence[Question]) -> Floats:
-    """Okapi BM25 of the last message against each reply; word statistics from all replies at hand."""
-    texts = list(dict.fromkeys(text for question in asked for text in question.replies))
-    place = {text: number for number, text in enumerate(texts)}
-    index = bm25s.BM25()
-    index.index(bm25s.tokenize(texts, stopwords=None, show_progress=False), show_progress=False)
-    rows = []
-    for question in asked:
-        words = bm25s.tokenize([question.place.context.last], stopwords=None, return_ids=False, show_progress=False)[0]
-        known = [word for word in words if word in index.vocab_dict]
-        scores = index.get_scores(known) if known else np.zeros(len(texts))
-        rows.append([float(scores[place[text]]) for text in question.replies])
-    return np.array(rows)
-
-
-def by_encoder(asked: Sequence[Question], encoder: Encoder, which: int) -> Floats:
-    """Cosine of the context's vector, `which` of the two of `context_vectors`, to each reply's."""
-    texts = list(dict.fromkeys(text for question in asked for text in question.replies))
-    place = {text: number for number, text in enumerate(texts)}
-    replies = encoder.encode(texts)
-    contexts = context_vectors(encoder, [question.place.context for question in asked])[which]
-    chosen: NDArray[np.intp] = np.array([[place[text] for text in question.replies] for question in asked])
-    products: Floats = (contexts[:, None, :] * replies[chosen]).sum(axis=2, dtype=np.float64)
-    return products
-
-
-def by_ranker(asked: Sequence[Question], ranker: CrossEncoderRanker, blind: bool = False) -> Floats:
-    """The ranker's score of each reply. `blind` hides the context: it must be near chance, else the test leaks."""
-    nothing = Context(())
-    return np.array(
-        ranker.score(
-            [
-                (nothing if blind else q.place.context, [Candidate(text, "test", 0.0) for text in q.replies])
-                for q in asked
-            ]
-        )
-    )
+def _at_threshold(threshold: float, found: Floats, drawn: Sequence[NDArray[np.intp]]) -> Row:
+    over = found[:, 0] >= threshold
+    right = np.where(over, found[:, 1], np.nan)
+    shares = {"found": over.astype(np.float64), "of the right situation": right}
+    figures = {
+        name: interval(float(np.nanmean(values)), [float(np.nanmean(values[chosen])) for chosen in drawn])
+        for name, values in shares.items()
+    }
+    return Row(f"{threshold:.2f}", figures)

@@ -1,5 +1,5 @@
-"""Cheap features of a candidate: numbers from the words alone, each a `Scorer`. What the policy should know about a
-conversation must be one of these; a feature without a weight is still computed and logged."""
+"""Features of a candidate, each a `Scorer`: cheap ones from the words alone, and its relevance. What the policy should
+know about a conversation must be a feature; one without a weight is still computed and logged."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ranking.pool import normal
+from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context
 
 UNSAFE_WORDS = Path(__file__).parent / "unsafe_words.txt"
@@ -23,6 +24,11 @@ def scorer(feature: Feature) -> Callable[[Batch], list[list[float]]]:
         return [[feature(context, candidate) for candidate in candidates] for context, candidates in batch]
 
     return score
+
+
+def relevance(encoder: Encoder) -> Callable[[Batch], list[list[float]]]:
+    """The cosine of the context to the reply, by the retriever's bi-encoder, whichever source the reply is from."""
+    return lambda batch: encoder.relevance([(context, [c.text for c in candidates]) for context, candidates in batch])
 
 
 def repetition(context: Context, candidate: Candidate) -> float:

@@ -1,29 +1,27 @@
-"""How well something ranks, each figure with a 95 % interval by bootstrap over dialogs: items of one dialog are not
-independent, so whole dialogs are drawn, with replacement."""
+"""How well something ranks, and how well probabilities of a 👍 agree with votes.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+Figures of votes take `columns` of shape (items, 2): what was predicted, and the vote as 0 or 1.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
-Floats: TypeAlias = NDArray[np.float64]
+from storage.estimates import Floats
 
-RESAMPLES = 1000
+BINS = 15
+"""Of calibration, each with about as many items as the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure and its 95 % interval."""
+class Bin(NamedTuple):
+    """Items with like probabilities: the mean of these, the share of likes, how many."""
 
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+    predicted: float
+    liked: float
+    items: int
 
 
 def true_ranks(scores: Floats) -> NDArray[np.int64]:
@@ -46,19 +44,54 @@ def mean_reciprocal_rank(ranks: Floats) -> float:
 
 
 def auc(columns: Floats) -> float:
-    """Area under the ROC curve; `columns` has shape (items, 2): score, label. Not a number when one label is absent."""
-    labels = columns[:, 1]
-    return float(roc_auc_score(labels, columns[:, 0])) if 0 < labels.mean() < 1 else float("nan")
+    """Area under the ROC curve: the chance that a liked item scores higher than another, ties by half. Not a number
+    when one label is absent. By ranks (Mann and Whitney 1947)."""
+    liked = columns[:, 1] > 0.5
+    count, others = int(liked.sum()), int((~liked).sum())
+    if not count or not others:
+        return float("nan")
+    ranks = rankdata(columns[:, 0])
+    return float((ranks[liked].sum() - count * (count + 1) / 2) / (count * others))
 
 
-def estimate(items: Floats, groups: Sequence[str], metric: Callable[[Floats], float], seed: int = 0) -> Estimate:
-    """A metric of items with its interval; `groups` names each item's dialog."""
+def balanced_accuracy(columns: Floats) -> float:
+    """The mean of the shares of likes and of dislikes that are told right at a probability of 0.5. Not a number when
+    one label is absent."""
+    liked = columns[:, 1] > 0.5
+    if liked.all() or not liked.any():
+        return float("nan")
+    right = (columns[:, 0] >= 0.5) == liked
+    return float((right[liked].mean() + right[~liked].mean()) / 2)
+
+
+def brier(columns: Floats) -> float:
+    """The mean squared distance of probability and vote (Brier 1950)."""
+    return float(np.mean((columns[:, 0] - columns[:, 1]) ** 2))
+
+
+def calibration_bins(columns: Floats) -> list[Bin]:
+    """At most BINS bins of equal mass by probability; equal probabilities stay in one bin."""
+    of = _bin_of(columns[:, 0])
+    items = np.bincount(of, minlength=BINS)
+    sums = [np.bincount(of, weights=columns[:, side], minlength=BINS) for side in (0, 1)]
+    return [Bin(float(p / n), float(y / n), int(n)) for p, y, n in zip(*sums, items, strict=True) if n]
+
+
+def calibration_error(columns: Floats) -> float:
+    """Expected calibration error: the mean distance of probability and share of likes, over BINS bins of equal mass
+    (Nguyen and O'Connor 2015, arXiv 1508.05154)."""
+    gaps = np.bincount(_bin_of(columns[:, 0]), weights=columns[:, 0] - columns[:, 1], minlength=BINS)
+    return float(np.abs(gaps).sum() / len(columns))
+
+
+def calibration_floor(probabilities: Floats, seed: int = 0, times: int = 200) -> float:
+    """The calibration error that these very probabilities would show if they were true: few items in a bin scatter, so
+    it is not 0. The mean over labels that are drawn from them."""
     draw = np.random.default_rng(seed)
-    _, of = np.unique(np.asarray(groups), return_inverse=True)
-    members = [np.flatnonzero(of == group) for group in range(of.max() + 1)]
-    values = []
-    for _ in range(RESAMPLES):
-        chosen = draw.integers(len(members), size=len(members))
-        values.append(metric(items[np.concatenate([members[group] for group in chosen])]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return Estimate(metric(items), float(low), float(high))
+    labels = draw.random((times, len(probabilities))) < probabilities
+    return float(np.mean([calibration_error(np.stack([probabilities, row], axis=1)) for row in labels]))
+
+
+def _bin_of(probabilities: Floats) -> NDArray[np.intp]:
+    edges = np.quantile(probabilities, np.arange(1, BINS) / BINS)
+    return np.searchsorted(edges, probabilities, side="right")

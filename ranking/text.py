@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from storage.dialog import Context, Message
 
-CONTEXT_MESSAGES = 3
-"""What the ranker reads: the message to answer and up to two before it."""
-CONTEXT_WORDS = 40
+CONTEXT_MESSAGES = 4
+"""What the ranker reads: the message to answer and up to three before it."""
+CONTEXT_WORDS = 48
 REPLY_WORDS = 32
-PAIR_TOKENS = 104
-"""Longest pair in tokens: 40 + 32 words of 1.3 tokens with their markers. What is longer, such as
+PAIR_TOKENS = 108
+"""Longest pair in tokens: 48 + 32 words of 1.3 tokens with their markers. What is longer, such as
 a paragraph without spaces, is cut by the tokenizer. Most of a turn's time goes here, so it is no longer than chat needs
 (medians by corpus: 5 to 18 words)."""
 CUT_SIDE = "left"
@@ -17,7 +17,7 @@ CUT_SIDE = "left"
 
 
 def as_text(messages: Sequence[Message]) -> str:
-    """The newest messages, oldest first, each with who said it. Whole messages are dropped from the left; of a message
+    """The newest messages, oldest first. Whole messages are dropped from the left; of a message
     that is too long by itself its last words stay."""
     lines: list[str] = []
     spare = CONTEXT_WORDS
@@ -25,7 +25,7 @@ def as_text(messages: Sequence[Message]) -> str:
         words = message.text.split()
         if lines and len(words) > spare:
             break
-        lines.append(f"{'me' if message.role == 'assistant' else 'you'}: {' '.join(words[-CONTEXT_WORDS:])}")
+        lines.append(" ".join(words[-CONTEXT_WORDS:]))
         spare -= len(words)
     return " ".join(reversed(lines))
 

@@ -1,15 +1,15 @@
 """Training the ranker: `kith train ranker --data DIALOGS --votes RATINGS --out FOLDER`.
 
-A cross-encoder on the packaged BERT learns P(👍 | context, reply) with a LoRA adapter (Hu et al. 2021, arXiv
-2106.09685), by sentence-transformers' own trainer: 2 MB to ship instead of 90. It shows progress, keeps
-checkpoints, goes on from the last one after a kill, and stops after `minutes`.
+A cross-encoder on the packaged BERT first learns what belongs to what (choices: softmax over the true reply and wrong
+ones), then what people like, the two mixed (rated replies: binary cross-entropy). Each source of ratings has a bias of
+its own, since annotators' marks are not thumbs; at the end the log-odds are scaled to be right for `calibrated_on` on
+dialogs that were kept out. transformers' Trainer runs it: progress, checkpoints, resuming after a kill.
 """
 
-import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,21 +17,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
-from peft import LoraConfig
-from sentence_transformers import CrossEncoder, SentenceTransformer
-from sentence_transformers.base.sampler import DefaultBatchSampler
-from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
-from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
-from sentence_transformers.util import semantic_search
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+from torch.nn import functional
+from transformers import AutoModel, Trainer, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from ranking.data import Pair, Position, dialog_pairs, pool_pairs, positions, rated_pairs
+from ranking.cross_encoder import CrossEncoder, load_cross_encoder
+from ranking.data import Choice, Pair, choices, for_calibration, pool_choices, positions, rated_pairs
+from ranking.deadline import Deadline
+from ranking.delta import origin, save_delta, save_facts
+from ranking.encoders import load_encoder
 from ranking.pool import curated
-from ranking.pretrained import HUB_ID, minilm_or, packaged_minilm
-from ranking.text import CUT_SIDE, PAIR_TOKENS, as_pair
-from storage.corpora import CorpusError, read_dialogs, read_ratings
+from ranking.pretrained import ModelError
+from ranking.ranker import log_odds
+from ranking.train_retriever import rise_and_fall
+from ranking.vectors import Encoder
+from storage.corpora import CorpusError, RatedReply, read_dialogs, read_ratings
+from storage.dialog import Context
+
+VOTES = 20
+"""Rated replies in a step that has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,88 +48,129 @@ class RankerTraining:
     votes: tuple[Path, ...]
     out: Path
     base: str = ""
-    """A pretrained BERT by folder or hub id ("": the packaged one), or the folder of an adapter to train onward."""
-    positions: int = 10_000
-    pool_replies: int = 4_000
-    rank: int = 16
-    frozen_layers: int = 2
+    """A BERT by folder or hub id ("": the packaged one), or the folder of a ranker or retriever to train onward."""
+    retriever: str = ""
+    """The bi-encoder whose relevance the ranker adds, and which finds wrong replies that are near."""
+    positions: int = 16_000
+    pool_replies: int = 2_000
     epochs: float = 1.0
-    batch: int = 32
-    learning_rate: float = 5e-4
+    batch: int = 8
+    """Choices a step, of five replies each; half of it in the steps that also have VOTES."""
+    votes_from: float = 0.6
+    """Share of the choices that is learnt before votes come in."""
+    learning_rate: float = 5e-5
+    mix_rate: float = 1e-2
+    """For what likeness and relevance count, which begins as tens, and for the biases of the sources."""
+    calibrated_on: str = "convai2017"
     minutes: float = 0.0
     seed: int = 0
 
 
-class LengthGroupedBatches(DefaultBatchSampler):
-    """Batches of pairs of like length, in random order: less padding, so less time. Shuffles, sorts
-    stretches of 50 batches by length, then shuffles the batches; each epoch differently."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step of training sees."""
 
-    def __iter__(self) -> Iterator[list[int]]:
-        draw = np.random.default_rng((self.seed, self.epoch))
-        lengths = np.array(
-            [len(c) + len(r) for c, r in zip(self.sampler["context"], self.sampler["reply"], strict=True)]
-        )
-        order = draw.permutation(len(lengths))
-        stretch = 50 * self.batch_size
-        batches: list[list[int]] = []
-        for start in range(0, len(order), stretch):
-            part = order[start : start + stretch]
-            part = part[np.argsort(lengths[part], kind="stable")]
-            batches += [part[i : i + self.batch_size].tolist() for i in range(0, len(part), self.batch_size)]
-        return iter([batches[i] for i in draw.permutation(len(batches))])
+    choices: tuple[Choice, ...]
+    votes: tuple[Pair, ...] = ()
 
 
-class Deadline(TrainerCallback):
-    """Stops a run after so many minutes, with a checkpoint, so that the next one goes on from there."""
+class LikelyLiked(nn.Module):
+    """The cross-encoder with its losses, and a bias for each source of ratings."""
 
-    def __init__(self, minutes: float) -> None:
-        self.ends = time.monotonic() + minutes * 60 if minutes else math.inf
+    def __init__(self, model: CrossEncoder, encoder: Encoder, sources: Sequence[str]) -> None:
+        super().__init__()
+        self.model, self.encoder = model, encoder
+        self.places = {source: place for place, source in enumerate(sources)}
+        self.biases = nn.Parameter(torch.zeros(max(1, len(sources))))
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
-        if time.monotonic() > self.ends:
-            control.should_save = control.should_training_stop = True
-        return control
+    def forward(self, steps: list[Step]) -> dict[str, torch.Tensor]:
+        """The mean loss of the choices plus that of the votes."""
+        asked = [choice for step in steps for choice in step.choices]
+        votes = [vote for step in steps for vote in step.votes]
+        batch: list[tuple[Context, Sequence[str]]] = [(choice.context, choice.replies) for choice in asked]
+        batch += [(vote.context, [vote.reply]) for vote in votes]
+        logits = log_odds(self.model, self.encoder, batch)
+        losses, start = [], 0
+        for choice in asked:
+            losses.append(-functional.log_softmax(logits[start : start + len(choice.replies)], dim=0)[0])
+            start += len(choice.replies)
+        loss = torch.stack(losses).mean() if losses else logits.sum() * 0
+        if votes:
+            biases = self.biases[[self.places[vote.source] for vote in votes]]
+            liked = torch.tensor([float(vote.liked) for vote in votes], device=logits.device)
+            loss = loss + functional.binary_cross_entropy_with_logits(logits[start:] + biases, liked)
+        return {"loss": loss}
+
+
+class InOrder(Trainer):
+    """A Trainer that takes the steps as they are laid out."""
+
+    def _get_train_sampler(self, *_: Any) -> torch.utils.data.Sampler[int]:
+        return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
 def train_ranker(run: RankerTraining) -> dict[str, Any]:
-    """Trains and writes the adapter with `training.json`, the arguments and counts. Returns those facts. Raises
-    CorpusError on unreadable data, and when there is none."""
+    """Trains and writes what changed with `training.json`, the arguments and counts. Returns those facts. Raises
+    CorpusError on unreadable data and when there is none, ModelError when base or retriever cannot be loaded."""
     started = time.monotonic()
     set_seed(run.seed)
-    pairs = training_pairs(run)
-    if not pairs:
-        raise CorpusError("No pairs to train on: neither dialogs nor votes of the train split were found.")
-    model = start(run)
+    encoder = load_encoder(run.retriever)
+    asked, ratings = training_data(run, encoder)
+    pairs = rated_pairs([r for r in ratings if not for_calibration(r)], run.seed)
+    steps = laid_out(asked, pairs, run)
+    if not steps:
+        raise CorpusError("Nothing to train on: neither dialogs nor votes of the train split were found.")
+    try:
+        model = load_cross_encoder(run.base, new=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"The base {run.base} cannot be loaded: {error}") from error
+    for parameter in model.model.base_model.embeddings.parameters():
+        parameter.requires_grad = False
+    learner = LikelyLiked(model, encoder, sorted({pair.source for pair in pairs}))
+    gpu = torch.cuda.is_available()
+    bf16 = gpu or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    fast = [learner.biases] if model.mix is None else [learner.biases, model.mix]
+    slow = [p for p in model.model.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": slow}, {"params": fast, "lr": run.mix_rate, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=run.learning_rate, weight_decay=0.01)
     checkpoints = run.out / "checkpoints"
-    trainer = CrossEncoderTrainer(
-        model=model,
-        args=CrossEncoderTrainingArguments(
+    trainer = InOrder(
+        model=learner,
+        args=TrainingArguments(
             output_dir=str(checkpoints),
-            num_train_epochs=run.epochs,
-            per_device_train_batch_size=run.batch,
-            learning_rate=run.learning_rate,
-            warmup_steps=50,
-            bf16=torch.cuda.is_available(),
-            dataloader_pin_memory=torch.cuda.is_available(),
-            batch_sampler=LengthGroupedBatches,
+            max_steps=len(steps),
+            per_device_train_batch_size=1,
+            bf16=bf16,
+            use_cpu=bf16 and not gpu,
+            dataloader_pin_memory=False,
+            remove_unused_columns=False,
             logging_steps=25,
             save_steps=200,
-            save_total_limit=2,
+            save_total_limit=1,
             report_to="none",
             seed=run.seed,
         ),
-        train_dataset=as_dataset(pairs),
-        loss=BinaryCrossEntropyLoss(model),
+        train_dataset=steps,
+        data_collator=lambda items: {"steps": items},
+        optimizers=(
+            optimizer,
+            torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rise_and_fall(step, len(steps))),
+        ),
         callbacks=[Deadline(run.minutes)],
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
-    counts = Counter(f"{pair.source} {'liked' if pair.liked else 'disliked'}" for pair in pairs)
+    model.cpu().eval()
+    calibration = calibrate(
+        model, encoder, [r for r in ratings if for_calibration(r) and r.source == run.calibrated_on]
+    )
+    seen = steps[: trainer.state.global_step]
     facts = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "steps": trainer.state.global_step,
-        "pairs": dict(sorted(counts.items())),
+        "steps": f"{trainer.state.global_step} of {len(steps)}",
+        "choices": dict(sorted(Counter(choice.source for step in seen for choice in step.choices).items())),
+        "votes": dict(sorted(Counter(vote.source for step in seen for vote in step.votes).items())),
+        "loss": [round(row["loss"], 4) for row in trainer.state.log_history if "loss" in row][-1:],
+        "calibration": calibration,
         "seconds": round(time.monotonic() - started),
         "torch": torch.__version__,
     }
@@ -131,66 +178,56 @@ def train_ranker(run: RankerTraining) -> dict[str, Any]:
     return facts
 
 
-def start(run: RankerTraining) -> CrossEncoder:
-    """The model to train: the adapter of an earlier run, or a new one on the base."""
-    earlier = Path(run.base) / "adapter_config.json"
-    onward = bool(run.base) and earlier.exists()
-    base = json.loads(earlier.read_text())["base_model_name_or_path"] if onward else run.base
-    model = CrossEncoder(minilm_or(base), num_labels=1, max_length=PAIR_TOKENS)
-    model.tokenizer.truncation_side = CUT_SIDE
-    if onward:
-        model.load_adapter(run.base, is_trainable=True)
-        return model
-    model.add_adapter(
-        LoraConfig(
-            r=run.rank,
-            lora_alpha=2 * run.rank,
-            target_modules=["query", "key", "value", "dense"],
-            layers_to_transform=list(range(run.frozen_layers, model.model.config.num_hidden_layers)),
-            modules_to_save=["classifier"],
-        )
-    )
-    return model
+def training_data(run: RankerTraining, encoder: Encoder) -> tuple[list[Choice], list[RatedReply]]:
+    """Choices out of dialogs of the train split and out of the pool, and the rated replies of the train split. A dialog
+    that one file holds back and another does not is held back; one that is kept for calibration gives no choices."""
+    dialogs = [d for path in run.dialogs for d in read_dialogs(path)]
+    ratings = [r for path in run.votes for r in read_ratings(path)]
+    held = {d.id for d in dialogs if d.split != "train"} | {r.dialog_id for r in ratings if r.split != "train"}
+    rated = [r for r in ratings if r.dialog_id not in held]
+    held |= {r.dialog_id for r in rated if for_calibration(r)}
+    places = positions([d for d in dialogs if d.id not in held], run.positions, run.seed)
+    made = choices(places, encoder, run.seed) if places else []
+    return [*made, *pool_choices(curated(), run.pool_replies, run.seed)], rated
 
 
-def training_pairs(run: RankerTraining) -> list[Pair]:
-    """All pairs of the train split; a rated reply's dialog is held back by its id where the file names no split."""
-    dialogs = [d for path in run.dialogs for d in read_dialogs(path) if d.split == "train"]
-    ratings = [r for path in run.votes for r in read_ratings(path) if r.split == "train"]
-    places = positions(dialogs, run.positions, run.seed)
-    pairs = rated_pairs(ratings, run.seed) + pool_pairs(curated(), run.pool_replies, run.seed)
-    if places:
-        pairs += dialog_pairs(places, nearest_replies(places), run.seed)
-    return pairs
+def laid_out(asked: Sequence[Choice], votes: Sequence[Pair], run: RankerTraining) -> list[Step]:
+    """The steps: choices alone at first, then the rest of them beside votes; whichever is shorter comes round again."""
+    draw = np.random.default_rng(run.seed)
+    rounds = [draw.permutation(len(asked)) for _ in range(math.ceil(run.epochs))]
+    order = [asked[i] for once in rounds for i in once][: round(len(asked) * run.epochs)]
+    alone = round(len(order) * run.votes_from) if votes else len(order)
+    steps = [Step(tuple(order[i : min(i + run.batch, alone)])) for i in range(0, alone, run.batch)]
+    half = max(1, run.batch // 2)
+    mixed = [tuple(order[i : i + half]) for i in range(alone, len(order), half)] or [()]
+    rated = [tuple(votes[i : i + VOTES]) for i in range(0, len(votes), VOTES)]
+    both = max(len(mixed), len(rated)) if rated else 0
+    return steps + [Step(mixed[i % len(mixed)], rated[i % len(rated)]) for i in range(both)]
 
 
-def nearest_replies(places: list[Position], count: int = 20) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """For each place the `count` places whose replies are nearest to its last message, the first two left out, since
-    they may well be right: shape (places, <= count)."""
-    encoder = SentenceTransformer(str(packaged_minilm()))
-    encoder.max_seq_length = 64
-    asked = encoder.encode([p.context.last for p in places], convert_to_tensor=True, show_progress_bar=None)
-    replies = encoder.encode([p.reply for p in places], convert_to_tensor=True, show_progress_bar=None)
-    hits = semantic_search(asked, replies, top_k=min(count + 2, len(places)))
-    return np.array([[int(hit["corpus_id"]) for hit in row[2:] or row] for row in hits], dtype=np.int64)
-
-
-def as_dataset(pairs: Iterable[Pair]) -> Dataset:
-    """Columns `context`, `reply`, `label`, as the trainer takes them."""
-    rows = [(*as_pair(pair.context, pair.reply), float(pair.liked)) for pair in pairs]
-    return Dataset.from_dict(
-        {"context": [r[0] for r in rows], "reply": [r[1] for r in rows], "label": [r[2] for r in rows]}
-    )
+@torch.inference_mode()
+def calibrate(model: CrossEncoder, encoder: Encoder, ratings: Sequence[RatedReply]) -> dict[str, float]:
+    """Scales and shifts the last layer so that the log-odds fit ratings that were not trained on (Platt 1999). Leaves
+    it alone when there are fewer than 50, when they are of one kind only, and when they would turn the order round."""
+    liked = [rating.liked for rating in ratings]
+    if len(liked) < 50 or len(set(liked)) < 2:
+        return {}
+    logits = log_odds(model, encoder, [(Context(r.messages), [r.reply]) for r in ratings]).numpy().reshape(-1, 1)
+    fit = LogisticRegression(C=1e6).fit(logits, liked)
+    slope, shift = float(fit.coef_[0, 0]), float(fit.intercept_[0])
+    if slope <= 0:  # it learnt nothing of these votes, and must not be turned round by them
+        return {"replies": float(len(liked)), "slope": slope}
+    model.rescale(slope, shift)
+    return {"replies": float(len(liked)), "slope": round(slope, 4), "shift": round(shift, 4)}
 
 
 def save(run: RankerTraining, model: CrossEncoder, facts: dict[str, Any]) -> None:
-    """The adapter under its public base's name, so that it does not depend on where this machine keeps it."""
-    model.save_pretrained(str(run.out), create_model_card=False)
-    config = run.out / "adapter_config.json"
-    adapter = json.loads(config.read_text())
-    if adapter["base_model_name_or_path"] == str(packaged_minilm()):
-        adapter["base_model_name_or_path"] = HUB_ID
-    config.write_text(json.dumps(adapter, indent=2, sort_keys=True) + "\n")
+    """Writes the change from the base that the run, or the run that it goes on from, began with, and the facts. What
+    the base lacks (some BERTs have no pooler) is random in each process, so it counts as new."""
+    base = origin(run.base)
+    known, report = AutoModel.from_pretrained(base, dtype=torch.float32, output_loading_info=True)
+    before = {name: value for name, value in known.state_dict().items() if name not in report["missing_keys"]}
+    save_delta(run.out, base, before, model.state())
     settings = {k: [p.name for p in v] if isinstance(v, tuple) else v for k, v in asdict(run).items() if k != "out"}
-    settings["base"] = Path(run.base).name
-    (run.out / "training.json").write_text(json.dumps({"settings": settings, **facts}, indent=2) + "\n")
+    settings |= {"base": Path(run.base).name, "retriever": Path(run.retriever).name}
+    save_facts(run.out, {"settings": settings, **facts})

@@ -1,51 +1,99 @@
-"""Sentence vectors of the pool, kept in files, so that a bot starts without embedding thousands of texts again."""
+"""Texts and contexts as vectors. Those of the pool are kept in files, so that a bot starts without embedding thousands
+of texts again."""
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from sentence_transformers import SentenceTransformer
 
-QUERY_TOKENS = 64
+from storage.dialog import Context
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+Embed: TypeAlias = Callable[[Sequence[str]], Vectors]
+"""Texts in, unit vectors of shape (texts, dimensions) out."""
+
+RECENT = 4096
+"""Messages whose vectors are kept in memory: those of the dialogs that are going on need no second pass."""
 
 
 class Encoder:
-    """Texts to unit vectors, by a bi-encoder, through a cache of files. `version` names the model."""
+    """Texts and contexts to unit vectors, by a bi-encoder, through a cache of files. `version` names the model."""
 
-    def __init__(self, model: SentenceTransformer, version: str, caches: Sequence[Path] = ()) -> None:
-        """`caches`: files that `save` wrote; those of another model, and broken ones, are passed over."""
-        self.model, self.version = model, version
-        self.model.max_seq_length = QUERY_TOKENS
+    def __init__(self, embed: Embed, lags: Vectors, version: str, caches: Sequence[Path] = ()) -> None:
+        """`lags`: what each message of a context counts, the newest first.
+        `caches`: files that `save` wrote; those of another model, and broken ones, are passed over."""
+        self.embed, self.lags, self.version = embed, lags, version
+        self.width = embed([""]).shape[1]
         self.known: dict[bytes, NDArray[np.float16]] = {}
+        self.recent: OrderedDict[bytes, NDArray[np.float16]] = OrderedDict()
+        self.lock = Lock()  # a pool is embedded beside the turns, and a tokenizer bears one thread at a time
         for cache in caches:
             self.known.update(load(cache, version))
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors of shape (texts, dimensions): from the cache where it has them, nothing new remembered."""
-        return self._encode(texts, {})
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of shape (texts, dimensions): from the caches where they have them, else made and kept for a
+        while."""
+        with self.lock:
+            keys = [digest(text) for text in texts]
+            known = {key: self.known[key] if key in self.known else self.recent.get(key) for key in keys}
+            missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
+            made = self._embed(missing)
+            self.recent.update(made)
+            while len(self.recent) > RECENT:
+                self.recent.popitem(last=False)
+        found = {**{key: vector for key, vector in known.items() if vector is not None}, **made}
+        return self._stacked([found[key] for key in keys])
 
-    def remembered(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The same, and new ones are remembered: for the pool, not for what people write."""
-        return self._encode(texts, self.known)
-
-    def _encode(self, texts: Sequence[str], memory: dict[bytes, NDArray[np.float16]]) -> NDArray[np.float32]:
+    def remembered(self, texts: Sequence[str]) -> Vectors:
+        """The same, and new ones are remembered for good: for the pool, not for what people write."""
         keys = [digest(text) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self.known}
-        found: dict[bytes, NDArray[np.float16]] = {}
-        if missing:
-            vectors = self.model.encode(
-                list(missing.values()), normalize_embeddings=True, show_progress_bar=False, batch_size=32
-            )
-            found = dict(zip(missing, vectors.astype(np.float16), strict=True))
-            memory.update(found)
-        if not keys:
-            return np.zeros((0, self.model.get_embedding_dimension() or 0), np.float32)
-        return np.stack([found[key] if key in found else self.known[key] for key in keys]).astype(np.float32)
+        with self.lock:
+            self.known.update(self._embed(missing))
+        return self._stacked([self.known[key] for key in keys])
+
+    def contexts(self, contexts: Sequence[Context]) -> tuple[Vectors, Vectors]:
+        """Unit vectors of the last messages, and of the contexts, which replies are compared with: each (contexts,
+        dimensions). A context's is the sum of its newest messages' vectors, weighted by the lags."""
+        newest = [[m.text for m in reversed(context.messages[-len(self.lags) :])] for context in contexts]
+        vectors = iter(self.encode([text for texts in newest for text in texts]))
+        last, whole = np.zeros((2, len(contexts), self.width), np.float32)
+        for row, texts in enumerate(newest):
+            for lag in range(len(texts)):
+                vector = next(vectors)
+                whole[row] += self.lags[lag] * vector
+                if lag == 0:
+                    last[row] = vector
+        norms = np.linalg.norm(whole, axis=1, keepdims=True)
+        whole /= np.where(norms > 0, norms, 1)
+        return last, whole
+
+    def relevance(self, batch: Sequence[tuple[Context, Sequence[str]]]) -> list[list[float]]:
+        """For each context, the cosine of its vector to that of each reply."""
+        _, asked = self.contexts([context for context, _ in batch])
+        vectors = iter(self.encode([reply for _, replies in batch for reply in replies]))
+        return [
+            [float(whole @ next(vectors)) for _ in replies] for whole, (_, replies) in zip(asked, batch, strict=True)
+        ]
+
+    def _embed(self, missing: dict[bytes, str]) -> dict[bytes, NDArray[np.float16]]:
+        if not missing:
+            return {}
+        return dict(zip(missing, self.embed(list(missing.values())).astype(np.float16), strict=True))
+
+    def _stacked(self, vectors: Sequence[NDArray[np.float16]]) -> Vectors:
+        if not vectors:
+            return np.zeros((0, self.width), np.float32)
+        return np.stack(vectors).astype(np.float32)
 
     def save(self, file: Path, texts: Sequence[str]) -> None:
         """Writes the vectors of the texts as a cache, whole or not at all."""

@@ -1,7 +1,7 @@
 """Dialogs and rated replies from files, so that public sets and Kith's own exports reach training by one road.
 
-Two shapes of JSON lines (plain or .gz) are read; a folder means every such file in it. The curated pool's TOML files
-are dialogs too: each reply after two of its situation's contexts.
+Two shapes of JSON lines (plain or .gz) are read; a folder means every such file in it. Our own TOML files are dialogs
+too: those of the generator's voice, and of the curated pool each reply after two of its situation's contexts.
 
 Dialogs       {"turns": [{"role": "a" | "b", "text"}], "split", "source", "license", "lang",
                "persona": [facts of a, facts of b]}
@@ -45,6 +45,8 @@ class CorpusDialog:
     """Facts about the user, facts about the assistant."""
     license: str = ""
     lang: str = ""
+    persona: str = ""
+    """The name of the assistant's persona, where its facts are kept elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def read_dialogs(path: Path) -> Iterator[CorpusDialog]:
     """The dialogs of a file or folder. Raises CorpusError on a file that is missing or has another shape."""
     for file, number, record in _records(path):
         if file.suffix == ".toml":
-            yield from _situation(record)
+            yield from _of_table(record, file, number)
             continue
         try:
             yield _dialog(record, file, number)
@@ -138,20 +140,41 @@ def _numbers(features: dict[str, float | None]) -> dict[str, float]:
 
 
 def _situations(file: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+    """The tables of a file of ours, a situation of the pool or a dialog each."""
     try:
-        situations = tomllib.loads(file.read_text(encoding="utf-8"))["situation"]
-        yield from (
-            (file, number, {key: s[key] for key in ("name", "contexts", "replies")})
-            for number, s in enumerate(situations, 1)
-        )
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        if "dialog" in tables:
+            shared = {"valid": tables["valid"]}
+            kept: tuple[str, ...] = ("situation", "persona", "turns")
+        else:
+            shared, kept = {}, ("name", "contexts", "replies")
+        rows = tables["dialog" if "dialog" in tables else "situation"]
+        yield from ((file, number, {key: row[key] for key in kept} | shared) for number, row in enumerate(rows, 1))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, OSError) as error:
-        raise CorpusError(f"{file} cannot be read as a pool file ({error}).") from error
+        raise CorpusError(f"{file} cannot be read as a file of dialogs or of the pool ({error}).") from error
+
+
+def _of_table(record: dict[str, Any], file: Path, number: int) -> list[CorpusDialog]:
+    """The dialogs of a table, which is the `number`th of its file."""
+    try:
+        return list(_situation(record)) if "replies" in record else [_voice(record, number)]
+    except TypeError as error:
+        raise CorpusError(f"{file}, table {number}: names must be texts, all else lists of texts ({error}).") from error
+
+
+def _voice(record: dict[str, Any], number: int) -> CorpusDialog:
+    """A dialog written for Kith; the person speaks first."""
+    situation = _text(record["situation"])
+    split = "valid" if situation in _texts(record["valid"]) else "train"
+    roles: tuple[Role, Role] = ("user", "assistant")
+    messages = tuple(Message(roles[place % 2], text) for place, text in enumerate(_texts(record["turns"])))
+    return CorpusDialog(f"{situation}/{number}", "voice", split, messages, lang="en", persona=_text(record["persona"]))
 
 
 def _situation(record: dict[str, Any]) -> Iterator[CorpusDialog]:
-    name, contexts = record["name"], record["contexts"]
+    name, contexts, replies = _text(record["name"]), _texts(record["contexts"]), _texts(record["replies"])
     split = "valid" if held_back(name) else "train"
-    for number, reply in enumerate(record["replies"] if contexts else ()):
+    for number, reply in enumerate(replies if contexts else ()):
         for place in {number % len(contexts), (number + 3) % len(contexts)}:
             messages = Message("user", contexts[place]), Message("assistant", reply)
             yield CorpusDialog(f"{name}/{number}/{place}", "curated", split, messages, lang="en")
@@ -201,6 +224,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a text")
     return value
+
+
+def _texts(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is not a list")
+    return [_text(text) for text in value]
 
 
 def _shape_error(file: Path, number: int, record: dict[str, Any], need: str) -> CorpusError:

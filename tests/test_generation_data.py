@@ -26,6 +26,10 @@ def dialog(source: str = "kith", name: str = "d", lang: str = "en") -> CorpusDia
     return CorpusDialog(name, source, "train", said, ((), ("I am a cat.",)), lang=lang)
 
 
+BARE = replace(dialog("curated"), personas=((), ()))
+FACTS = {"friend": ("I am Kith.",), "wit": ("I am a wit.", "I am dry.")}
+
+
 def test_a_weight_says_how_often_a_dialog_is_taken() -> None:
     dialogs = [dialog(source, str(i)) for source in ("twice", "some", "never", "unnamed") for i in range(300)]
     sample = mix(dialogs, {"twice": 2.0, "some": 0.3, "never": 0.0}, "en", seed=0)
@@ -49,7 +53,7 @@ def test_dialogs_of_other_languages_are_left_out_and_those_of_none_are_taken() -
 def test_people_change_sides_in_every_second_copy_and_an_assistant_never_does() -> None:
     first = Counter(d.messages[0].role for d in mix([dialog("talks")] * 400, {}, "en", seed=0))
     assert 150 <= first["assistant"] <= 250
-    for source in ("curated", "kith"):
+    for source in ("curated", "voice", "kith"):
         assert {d.messages[0].role for d in mix([dialog(source)] * 100, {}, "en", seed=0)} == {"user"}
 
 
@@ -62,12 +66,23 @@ def test_who_changes_sides_takes_their_facts_along() -> None:
 
 
 def test_every_second_assistant_without_facts_is_given_a_persona() -> None:
-    bare = replace(dialog("curated"), personas=((), ()))
-    facts = [("I am Kith.",), ("I am a wit.",)]
-    told = Counter(d.personas[1] for d in mix([bare] * 400, {}, "en", 0, facts))
-    assert set(told) == {(), *facts}
+    told = Counter(d.personas[1] for d in mix([BARE] * 400, {}, "en", 0, FACTS))
+    assert set(told) == {(), *FACTS.values()}
     assert 150 <= told[()] <= 250
-    assert {d.personas[1] for d in mix([dialog("curated")] * 50, {}, "en", 0, facts)} == {("I am a cat.",)}
+    assert min(told[facts] for facts in FACTS.values()) >= 50
+    assert {d.personas[1] for d in mix([dialog("curated")] * 50, {}, "en", 0, FACTS)} == {("I am a cat.",)}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_a_dialog_that_names_a_persona_is_always_told_its_facts(name: str) -> None:
+    sample = mix([replace(BARE, source="voice", persona=name)] * 50, {}, "en", 0, FACTS)
+    assert {d.personas for d in sample} == {((), FACTS[name])}
+    assert {d.messages for d in sample} == {BARE.messages}
+    assert mix([replace(BARE, source="voice", persona=name)], {}, "en", 0)[0].personas == ((), ())
+
+
+def test_people_among_themselves_are_told_no_persona() -> None:
+    assert {d.personas for d in mix([replace(BARE, source="talks")] * 50, {}, "en", 0, FACTS)} == {((), ())}
 
 
 @given(st.text())

@@ -12,11 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel
 
-from generation.generator import GptGenerator
+from generation.generator import GeneratorError, GptGenerator
 from generation.sampling import Sampling
-from generation.train import GeneratorTraining, MuonAndAdamW, read_facts, train_generator, trapezoid
+from generation.train import GeneratorTraining, MuonAndAdamW, arguments, read_facts, train_generator, trapezoid
 from storage.corpora import CorpusError
 from storage.dialog import Context, Message
 
@@ -73,7 +73,11 @@ def test_a_model_is_made_trained_measured_and_written(run: GeneratorTraining) ->
     assert said.text == "Pizza with my cat!"
 
 
-def test_a_run_that_was_stopped_and_goes_on_ends_like_one_that_was_not(run: GeneratorTraining) -> None:
+@pytest.mark.parametrize("from_bert", [False, True])
+def test_a_run_that_was_stopped_and_goes_on_ends_like_one_that_was_not(
+    run: GeneratorTraining, bert_folder: str, from_bert: bool
+) -> None:
+    run = replace(run, encoder=bert_folder if from_bert else "")
     train_generator(run)
     stopped = replace(run, out=run.out.parent / "stopped", minutes=A_MOMENT)
     for steps in ("1 of 6", "2 of 6"):
@@ -86,6 +90,33 @@ def test_a_run_that_was_stopped_and_goes_on_ends_like_one_that_was_not(run: Gene
         assert one.keys() == other.keys()
         for name, tensor in one.items():
             assert torch.equal(tensor, other[name]), name
+
+
+def test_a_model_that_begins_with_a_bert_learns_and_is_written_like_any_other(
+    run: GeneratorTraining, bert_folder: str
+) -> None:
+    train_generator(replace(run, encoder=bert_folder, steps=30, muon_lr=2e-2, adamw_lr=3e-2))
+    settings = json.loads((run.out / "training.json").read_text())["settings"]
+    assert settings["encoder"] == Path(bert_folder).name
+    assert json.loads((run.out / "config.json").read_text())["model_type"] == "bert"
+    generator = GptGenerator(str(run.out), Sampling(1, 20, top_p=1e-6))
+    ((said,),) = generator.propose([Context((Message("user", "what shall we eat"),))])
+    assert said.text == "Pizza with my cat!"
+
+
+def test_a_mistaken_encoder_is_told_before_anything_is_read(run: GeneratorTraining, bert_folder: str) -> None:
+    with pytest.raises(GeneratorError, match="a length of 256 is too long"):
+        train_generator(replace(run, data=(run.out / "nowhere",), encoder=bert_folder, length=256))
+    assert not run.out.exists()
+
+
+@pytest.mark.parametrize("computes", [False, True])
+def test_on_a_processor_bf16_is_used_where_it_computes_in_it(
+    run: GeneratorTraining, computes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": computes})
+    assert arguments(run, 6).bf16 is computes
 
 
 @pytest.mark.parametrize(
@@ -120,6 +151,23 @@ def test_embeddings_are_adamws_whatever_they_are_called() -> None:
     assert not muon & adamw
 
 
+def test_a_bert_that_writes_has_its_tables_and_its_output_with_adamw() -> None:
+    """The output layer is the table of words again, and belongs to one of the two only."""
+    config = BertConfig(
+        vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, is_decoder=True
+    )
+    model = BertLMHeadModel(config)
+    names = {id(p): name for name, p in model.named_parameters()}
+    muon, adamw = (
+        [names[id(p)] for group in part.param_groups for p in group["params"]]
+        for part in MuonAndAdamW(model, 0.1, 0.1, 0.0).parts
+    )
+    assert len(muon) == 7
+    assert all(".layer.0." in name or "transform.dense" in name for name in muon)
+    assert {f"bert.embeddings.{name}_embeddings.weight" for name in ("word", "position", "token_type")} < set(adamw)
+    assert sorted(muon + adamw) == sorted(names.values())
+
+
 def test_the_optimizers_state_comes_back_and_its_groups_are_the_ones_that_schedulers_see() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.LayerNorm(4))
     optimizer = MuonAndAdamW(model, 0.1, 0.1, 0.0)
@@ -144,10 +192,19 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing(steps: int, data: st
         assert trapezoid(steps - 1, steps) < 0.1
 
 
-def test_personas_of_a_folder_are_told_to_assistants_without_facts(tmp_path: Path) -> None:
+def test_the_facts_of_a_folders_personas_are_read_by_name(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text('name = "b"\nfacts = ["I am b."]\n')
     (tmp_path / "a.toml").write_text('name = "a"\nfacts = ["I am a.", "I sing."]\n')
-    assert read_facts(tmp_path) == [("I am a.", "I sing."), ("I am b.",)]
+    assert read_facts(tmp_path) == {"a": ("I am a.", "I sing."), "b": ("I am b.",)}
+
+
+@pytest.mark.parametrize("content", ["facts = [", 'name = "a"\n', "facts = 7"])
+def test_a_persona_that_cannot_be_read_is_named(tmp_path: Path, content: str) -> None:
+    with pytest.raises(CorpusError, match=f"{tmp_path} holds no persona"):
+        read_facts(tmp_path)
+    (tmp_path / "a.toml").write_text(content)
+    with pytest.raises(CorpusError, match=r"a\.toml cannot be read as a persona"):
+        read_facts(tmp_path)
 
 
 def test_without_dialogs_in_the_language_there_is_nothing_to_train_on(run: GeneratorTraining) -> None:

@@ -20,11 +20,13 @@ OWNERS = {
     "torch": ("generation", "ranking", "bot.assemble"),
     "transformers": ("generation", "ranking", "bot.assemble"),
     "sentence_transformers": ("ranking",),
-    "peft": ("ranking",),
     "openai": ("generation",),
     "typer": ("bot.cli",),
 }
 """By library, the only packages and modules of ours that import it."""
+
+SHARED = ("storage.dialog", "storage.corpora", "storage.estimates")
+"""What ranking and generation know of ours besides themselves."""
 
 COMPOSERS = ("bot.assemble", "bot.doctor", "bot.cli")
 """What in bot/ may name concrete parts; everything else knows the values and the seams."""
@@ -82,7 +84,7 @@ def test_the_values_need_the_standard_library_only() -> None:
 def test_models_know_the_values_and_the_corpora_but_not_each_other(package: str) -> None:
     for module in modules():
         if within(module, package):
-            foreign = {name for name in ours(module) if not within(name, package, "storage.dialog", "storage.corpora")}
+            foreign = {name for name in ours(module) if not within(name, package, *SHARED)}
             assert not foreign, module
 
 

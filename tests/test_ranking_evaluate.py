@@ -1,139 +1,104 @@
-"""Measuring retriever and ranker: fair questions, honest baselines, on tiny models."""
+"""Measuring retriever and ranker from files, and the pool, on tiny models."""
 
-import numpy as np
+import json
+from pathlib import Path
+
 import pytest
-from sentence_transformers import SentenceTransformer
-from spoken import context, spoken
 
-from ranking.data import Position
-from ranking.evaluate import (
-    CANDIDATES,
-    Question,
-    at_most,
-    by_bm25,
-    by_encoder,
-    by_ranker,
-    pool_precision,
-    questions,
-    selection,
-    votes,
-)
-from ranking.metrics import true_ranks
-from ranking.ranker import CrossEncoderRanker
+from ranking import baselines
+from ranking.encoders import load_encoder
+from ranking.evaluate import BASELINE, RankingEvaluation, evaluate_ranking, labels, pool_precision
+from ranking.pretrained import ModelError
 from ranking.retriever import Retriever
 from ranking.vectors import Encoder
-from storage.corpora import CorpusError, RatedReply
+from storage.corpora import CorpusError
 from storage.dialog import PoolEntry
 
 pytest_plugins = ("tiny",)
 
 
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ranking.metrics.RESAMPLES", 20)
-
-
 @pytest.fixture(scope="module")
 def encoder(bi_encoder_folder: str) -> Encoder:
-    return Encoder(SentenceTransformer(bi_encoder_folder), "tiny")
+    return load_encoder(bi_encoder_folder)
 
 
-@pytest.fixture(scope="module")
-def ranker(cross_encoder_folder: str) -> CrossEncoderRanker:
-    return CrossEncoderRanker(cross_encoder_folder)
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """25 dialogs that are held back and 5 that are not; 40 votes of each split."""
+    dialogs = [
+        {"id": str(i), "source": "own", "split": "train" if i < 5 else "valid",
+         "turns": [{"role": "a", "text": f"do you like apple{i}"}, {"role": "b", "text": f"i eat apple{i} daily"}]}
+        for i in range(30)
+    ]  # fmt: skip
+    votes = [
+        {"dialog_id": str(i // 4), "source": "own", "split": "valid" if i % 2 else "train", "label": i // 2 % 2,
+         "context": [{"role": "user", "text": "hi"}], "reply": f"hello {i}"}
+        for i in range(80)
+    ]  # fmt: skip
+    (tmp_path / "dialogs.jsonl").write_text("\n".join(map(json.dumps, dialogs)))
+    (tmp_path / "votes.jsonl").write_text("\n".join(map(json.dumps, votes)))
+    return tmp_path
 
 
-def places(count: int = 30, source: str = "x") -> list[Position]:
-    """Each reply takes up two words of the message that nobody else says."""
-    return [
-        Position(context("hi", "yes", f"apple{i} pear{i} you"), f"my pear{i} and apple{i}", source, f"{source}{i}")
-        for i in range(count)
-    ]
-
-
-def test_a_question_holds_the_true_reply_first_and_others_of_its_source() -> None:
-    asked = questions([*places(), *places(25, "y"), *places(5, "small")])
-    assert {question.place.source for question in asked} == {"x", "y"}
-    for question in asked:
-        true, *wrong = question.replies
-        assert (true, len(wrong)) == (question.place.reply, CANDIDATES - 1)
-        assert true not in wrong
-    own = {place.reply for place in places()}
-    assert all(set(question.replies) <= own for question in asked[:30])
-    assert questions(places()) == questions(places())
-
-
-def test_the_true_reply_in_other_words_of_punctuation_is_no_wrong_answer() -> None:
-    same = [Position(context("hi"), text, "x", str(i)) for i, text in enumerate(["Yes!", "yes", "YES..."] * 10)]
-    assert questions(same) == []
-
-
-def test_bm25_finds_the_reply_that_shares_rare_words_and_knows_nothing_without_any() -> None:
-    asked = questions(places())
-    assert true_ranks(by_bm25(asked)).tolist() == [1] * 30
-    strange = [Question(Position(context("qqq zzz"), "a", "x", "1"), ("pizza", "good night", "?"))]
-    assert by_bm25(strange).tolist() == [[0.0, 0.0, 0.0]]
-
-
-def test_an_encoder_scores_the_cosine_of_message_and_reply(encoder: Encoder) -> None:
-    asked = [Question(Position(context("hello there"), "x", "x", "1"), ("hello there", "pizza", "good night"))]
-    scores = by_encoder(asked, encoder, 0)
-    assert scores[0, 0] == pytest.approx(1, abs=1e-4)
-    assert (scores[0, 1:] < 1).all()
-
-
-def test_a_ranker_that_sees_the_reply_alone_scores_at_chance_and_gives_each_reply_one_score(
-    ranker: CrossEncoderRanker,
+def test_everything_is_measured_on_what_was_held_back(
+    data: Path, bi_encoder_folder: str, cross_encoder_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Were it better, wrong replies could be told by their looks and the test would leak."""
-    asked = questions(places(60))
-    blind = by_ranker(asked, ranker, blind=True)
-    values: dict[str, set[float]] = {}
-    for question, row in zip(asked, blind.tolist(), strict=True):
-        for reply, score in zip(question.replies, row, strict=True):
-            values.setdefault(reply, set()).add(score)
-    assert all(len(scores) == 1 for scores in values.values())
-    assert np.mean(true_ranks(blind) <= 10) == pytest.approx(0.5, abs=0.2)
-    assert not np.allclose(blind, by_ranker(asked, ranker))
+    monkeypatch.setattr(baselines, "packaged_minilm", lambda: bi_encoder_folder)
+    found = evaluate_ranking(
+        RankingEvaluation(
+            dialogs=(data / "dialogs.jsonl",),
+            votes=(data / "votes.jsonl",),
+            retrievers=(bi_encoder_folder,),
+            rankers=(cross_encoder_folder, f"{cross_encoder_folder}/"),
+            resamples=20,
+        )
+    )
+    [selected] = found.selection
+    assert (selected.source, selected.questions) == ("own", 25)
+    rows = {row.model: row for row in selected.rows}
+    assert [model for model, row in rows.items() if not row.against] == [BASELINE]
+    assert rows["TF-IDF, context"].figures["R@1"].value == 1
+    assert rows["chance"].figures["R@5"].value < 0.6
+    assert {"retriever", f"ranker {cross_encoder_folder}", "ranker, reply alone"} <= set(rows)
+    assert (found.echo.contexts, found.echo.candidates) == (25, 50)
+    whole, new = found.votes
+    assert (whole.replies, new.replies) == (40, 40)
+    assert set(found.models) == {"retriever", f"ranker {cross_encoder_folder}", f"ranker {cross_encoder_folder}/"}
+    assert set(found.seconds) == {"selection", "echo", "votes"}
 
 
-def test_the_table_of_selection_has_every_model_with_intervals(encoder: Encoder, ranker: CrossEncoderRanker) -> None:
-    rows = {row.model: row.figures for row in selection(questions(places()), encoder, ranker)}
-    assert rows["BM25"]["R@1"].value == rows["BM25"]["MRR"].low == 1
-    assert rows["chance"]["R@1"].value < 0.2
-    assert {"retriever", "ranker", "ranker, reply alone"} <= set(rows)
-    assert all(set(figures) == {"R@1", "R@5", "MRR"} for figures in rows.values())
-    with pytest.raises(CorpusError, match="No response-selection questions"):
-        selection([], encoder, ranker)
+def test_a_wrong_name_costs_no_time(data: Path, bi_encoder_folder: str, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    with pytest.raises(ModelError, match="nothing"):
+        evaluate_ranking(RankingEvaluation((tmp_path / "none",), (), (bi_encoder_folder,), (str(nothing),)))
 
 
-def rating(i: int, source: str) -> RatedReply:
-    """Liked when it is long."""
-    return RatedReply(f"d{i}", source, "valid", spoken("hi"), "word " * (i % 7 + 1), i % 7 > 3)
+def test_data_without_a_held_back_part_is_said(
+    data: Path, bi_encoder_folder: str, cross_encoder_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "packaged_minilm", lambda: bi_encoder_folder)
+    lines = (data / "dialogs.jsonl").read_text().replace('"valid"', '"train"')
+    (data / "dialogs.jsonl").write_text(lines)
+    run = RankingEvaluation(
+        (data / "dialogs.jsonl",), (data / "votes.jsonl",), (bi_encoder_folder,), (cross_encoder_folder,)
+    )
+    with pytest.raises(CorpusError, match="held-back"):
+        evaluate_ranking(run)
 
 
-def test_votes_are_told_by_source_against_knowing_nothing_and_against_length(ranker: CrossEncoderRanker) -> None:
-    rows = {row.model: row.figures for row in votes([rating(i, "xy"[i % 2]) for i in range(60)], ranker)}
-    assert [figure.value for figure in rows["majority"].values()] == [0.5, 0.5]
-    assert [figure.value for figure in rows["reply length"].values()] == [1, 1]
-    assert list(rows["ranker"]) == ["x (30)", "y (30)"]
-    with pytest.raises(CorpusError, match="No rated replies"):
-        votes([], ranker)
-
-
-def test_a_sample_of_ratings_is_limited_source_by_source() -> None:
-    ratings = [rating(i, "big") for i in range(50)] + [rating(i, "small") for i in range(3)]
-    sample = at_most(ratings, 10)
-    assert [r.source for r in sample] == ["big"] * 10 + ["small"] * 3
-    assert sample == at_most(ratings, 10)
+def test_models_go_by_their_kind_and_by_their_names_where_there_are_several() -> None:
+    assert labels("ranker", ["some/model"]) == ["ranker"]
+    assert labels("ranker", ["", "some/model"]) == ["ranker shipped", "ranker some/model"]
 
 
 def test_a_pool_is_asked_with_its_own_contexts_each_left_out_in_turn(encoder: Encoder) -> None:
     near = [PoolEntry("a/1", "Hello.", ("hello there", "hello there !"), "curated")]
     far = [PoolEntry("b/1", "Pizza.", ("what shall we eat", "tell me a joke please"), "curated")]
-    thresholds, found, right = zip(*pool_precision(Retriever([*near, *far], encoder).index, encoder), strict=True)
-    assert list(thresholds) == sorted(thresholds)
-    assert list(found) == sorted(found, reverse=True)
-    assert all(0 <= share <= 1 for share in (*found, *right))
-    alone = pool_precision(Retriever(near, encoder).index, encoder)
-    assert all(precision == 1 for _, _, precision in alone)
+    rows = pool_precision(Retriever([*near, *far], encoder).index, encoder, resamples=20)
+    thresholds = [float(row.model) for row in rows]
+    found = [row.figures["found"].value for row in rows]
+    assert thresholds == sorted(thresholds)
+    assert found == sorted(found, reverse=True)
+    assert all(0 <= figure.value <= 1 for row in rows for figure in row.figures.values())
+    alone = pool_precision(Retriever(near, encoder).index, encoder, resamples=20)
+    assert all(row.figures["of the right situation"].value == 1 for row in alone)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from ranking.fit import OF_REPLY, as_votes, fit_policy, save_fit
+from ranking.fit import OF_REPLY, SPEAKING, as_votes, fit_policy, save_fit
 from ranking.policy import ScoringPolicy, Weights, load_weights
 from ranking.ranker import CrossEncoderRanker
+from ranking.vectors import Encoder
 from storage.corpora import LoggedVote, RatedReply
 from storage.dialog import Candidate, Message
 
@@ -20,7 +21,7 @@ BEFORE = Weights("before", {"ranker": 1.0, "echo": 0.5, "generated": 0.25}, {"un
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ranking.metrics.RESAMPLES", 20)
+    monkeypatch.setattr("storage.estimates.draws.__defaults__", (0, 20))
 
 
 def votes(count: int = 200) -> list[LoggedVote]:
@@ -42,9 +43,16 @@ def test_what_people_like_weighs_up_and_what_they_dislike_weighs_down() -> None:
 
 
 def test_features_that_the_votes_do_not_tell_of_keep_their_weight_and_vetoes_stay() -> None:
-    fitted = fit_policy(votes(), ("ranker", "same"), BEFORE).weights
-    assert (fitted.weights["echo"], fitted.weights["generated"]) == (0.5, 0.25)
-    assert fitted.weights["same"] == 0
+    before = Weights("before", {**BEFORE.weights, "rare": 0.75}, BEFORE.vetoes)
+    rarely = [
+        LoggedVote(vote.dialog_id, {**vote.features, "rare": float(place < SPEAKING - 1 and vote.liked)}, vote.liked)
+        for place, vote in enumerate(votes())
+    ]
+    found = fit_policy(rarely, ("ranker", "same", "rare"), before)
+    fitted = found.weights
+    assert found.facts["features"] == ["ranker"]
+    assert (fitted.weights["echo"], fitted.weights["generated"], fitted.weights["rare"]) == (0.5, 0.25, 0.75)
+    assert "same" not in fitted.weights
     assert fitted.vetoes == BEFORE.vetoes
     assert fitted.version.startswith("fitted 20")
 
@@ -64,7 +72,11 @@ def test_noise_is_measured_as_noise() -> None:
 
 
 def test_a_feature_that_was_not_logged_yet_counts_as_nothing() -> None:
-    assert fit_policy(votes(), ("ranker", "new"), BEFORE).weights.weights["new"] == 0
+    later = [
+        LoggedVote(v.dialog_id, {**v.features, "new": 1.0} if i % 2 else v.features, v.liked)
+        for i, v in enumerate(votes())
+    ]
+    assert abs(fit_policy(later, ("ranker", "new"), BEFORE).weights.weights["new"]) < 0.5
 
 
 @pytest.mark.parametrize("few", [[], votes(2), [vote for vote in votes() if vote.liked]])
@@ -87,14 +99,16 @@ def test_a_fit_is_a_policy_file(tmp_path: Path) -> None:
     assert decision.reply == "other"
 
 
-def test_rated_replies_become_votes_with_the_features_that_they_have_by_themselves(cross_encoder_folder: str) -> None:
+def test_rated_replies_become_votes_with_the_features_that_they_have_by_themselves(
+    cross_encoder_folder: str, bi_encoder: Encoder
+) -> None:
     said = (Message("user", "i like my old dog"), Message("assistant", "tell me more about it"), Message("user", "no"))
     ratings = [
         RatedReply("d1", "x", "valid", said, "I like my old dog", False),
         RatedReply("d2", "x", "valid", said, "Tell me more about it", True),
         RatedReply("d3", "x", "valid", said, "Fine.", True),
     ]
-    made = as_votes(ratings, CrossEncoderRanker(cross_encoder_folder))
+    made = as_votes(ratings, CrossEncoderRanker(cross_encoder_folder, bi_encoder))
     assert [(vote.dialog_id, vote.liked) for vote in made] == [("d1", False), ("d2", True), ("d3", True)]
     assert all(tuple(vote.features) == OF_REPLY for vote in made)
     assert [vote.features["echo"] for vote in made] == [1, 0, 0]

@@ -1,22 +1,27 @@
-"""The ranker on a tiny random BERT: shape, order, and what it reads of a long context."""
+"""The ranker on a tiny random BERT: shape, order, what it reads of a long context, and from where it is loaded."""
 
-import json
 import math
+import shutil
+from copy import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
-from transformers import AutoConfig, BertForSequenceClassification, PreTrainedTokenizerBase
 
+from ranking import ranker as ranker_module
+from ranking.delta import fingerprint, save_facts
 from ranking.pretrained import ModelError
-from ranking.ranker import CrossEncoderRanker, starter_version
+from ranking.ranker import CrossEncoderRanker
+from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context, Message
 
 pytest_plugins = ("tiny",)
 
 
-@pytest.fixture(scope="module")
-def ranker(cross_encoder_folder: str) -> CrossEncoderRanker:
-    return CrossEncoderRanker(cross_encoder_folder)
+@pytest.fixture(scope="module", params=["cross_encoder_folder", "ranker_folder"])
+def ranker(request: pytest.FixtureRequest, bi_encoder: Encoder) -> CrossEncoderRanker:
+    """One of others' kind, and one of ours."""
+    return CrossEncoderRanker(request.getfixturevalue(request.param), bi_encoder)
 
 
 def asked(*texts: str) -> Context:
@@ -73,28 +78,45 @@ def test_of_a_context_that_is_too_long_the_newest_words_are_read(ranker: CrossEn
     assert joke == again
 
 
-def test_the_folder_names_the_version(ranker: CrossEncoderRanker, cross_encoder_folder: str) -> None:
-    assert ranker.version == Path(cross_encoder_folder).name
+def test_the_folder_names_the_version(ranker_folder: str, cross_encoder_folder: str, bi_encoder: Encoder) -> None:
+    assert CrossEncoderRanker(ranker_folder, bi_encoder).version == f"ranker0 {fingerprint(ranker_folder)}"
+    assert CrossEncoderRanker(cross_encoder_folder, bi_encoder).version == Path(cross_encoder_folder).name
 
 
-def test_a_ranker_that_is_not_there_or_broken_is_named(tmp_path: Path) -> None:
+def test_no_name_is_the_shipped_one(
+    ranker_folder: str, bi_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starter = tmp_path / "starter"
+    monkeypatch.setattr(ranker_module, "STARTER", starter)
+    with pytest.raises(ModelError, match=r"The shipped model in .*starter is not whole"):
+        CrossEncoderRanker("", bi_encoder)
+    shutil.copytree(ranker_folder, starter)
+    save_facts(starter, {"made": "2026-11-20T10:00:00+00:00"})
+    batch = [(asked("hello there"), replies("good night", "tell me a joke"))]
+    shipped = CrossEncoderRanker("", bi_encoder)
+    assert shipped.version == f"starter 2026-11-20 {fingerprint(starter)}"
+    assert shipped.score(batch) == CrossEncoderRanker(ranker_folder, bi_encoder).score(batch)
+
+
+def test_a_ranker_that_is_not_there_or_broken_is_named(tmp_path: Path, bi_encoder: Encoder) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError, match=f"The ranker {tmp_path} cannot be loaded"):
-        CrossEncoderRanker(str(tmp_path))
+        CrossEncoderRanker(str(tmp_path), bi_encoder)
 
 
-def test_a_model_of_several_outputs_is_no_ranker(
-    cross_encoder_folder: str, bert_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+def test_a_retriever_is_refused_in_one_sentence(retriever_folder: str, bi_encoder: Encoder) -> None:
+    with pytest.raises(ModelError, match=r"^retriever0 is a retriever: `kith train ranker` makes a ranker\.$"):
+        CrossEncoderRanker(retriever_folder, bi_encoder)
+
+
+def test_one_of_ours_adds_what_the_retriever_makes_of_the_pair_and_one_of_others_does_not(
+    ranker: CrossEncoderRanker, bi_encoder: Encoder
 ) -> None:
-    config = AutoConfig.from_pretrained(cross_encoder_folder, num_labels=3)
-    BertForSequenceClassification(config).save_pretrained(tmp_path)
-    bert_tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="has 3 outputs: one is needed"):
-        CrossEncoderRanker(str(tmp_path))
-
-
-def test_the_version_of_a_shipped_ranker_is_the_day_it_was_made(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is not whole"):
-        starter_version(tmp_path)
-    (tmp_path / "training.json").write_text(json.dumps({"made": "2026-11-20T10:00:00+00:00"}))
-    assert starter_version(tmp_path) == "starter 2026-11-20"
+    said, offered = asked("tell me a joke", "hello there"), ["good night", "the cat sleeps all day"]
+    knows_nothing = copy(ranker)
+    knows_nothing.encoder = Encoder(lambda texts: np.zeros((len(texts), 1), np.float32), np.ones(1, np.float32), "none")
+    weight = 0.0 if ranker.model.mix is None else ranker.model.mix[1].item()
+    (alone,) = knows_nothing.score([(said, replies(*offered))])
+    (relevance,) = bi_encoder.relevance([(said, offered)])
+    expected = [score + weight * value for score, value in zip(alone, relevance, strict=True)]
+    assert ranker.score([(said, replies(*offered))])[0] == pytest.approx(expected, abs=1e-4)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.text import CONTEXT_MESSAGES, CONTEXT_WORDS, REPLY_WORDS, as_pair, as_text
+from ranking.text import CONTEXT_WORDS, REPLY_WORDS, as_pair, as_text
 from storage.dialog import Context, Message
 
 messages = st.lists(st.builds(Message, st.sampled_from(["user", "assistant"]), st.text()), max_size=6)
@@ -14,17 +14,17 @@ def user(text: str) -> Message:
     return Message("user", text)
 
 
-def test_each_message_comes_with_who_said_it_oldest_first() -> None:
+def test_the_messages_stand_oldest_first() -> None:
     said = [user("hi"), Message("assistant", "hello"), user("how are\nyou")]
-    assert as_text(said) == "you: hi me: hello you: how are you"
+    assert as_text(said) == "hi hello how are you"
 
 
 @pytest.mark.parametrize(
     ("said", "text"),
     [
-        ([user("a b"), user("w " * (CONTEXT_WORDS - 1)), user("z")], "you: " + "w " * (CONTEXT_WORDS - 1) + "you: z"),
-        ([user("a"), user("w " * CONTEXT_WORDS), user("z")], "you: z"),
-        ([user(str(i)) for i in range(9)], "you: 6 you: 7 you: 8"),
+        ([user("a b"), user("w " * (CONTEXT_WORDS - 1)), user("z")], "w " * (CONTEXT_WORDS - 1) + "z"),
+        ([user("a"), user("w " * CONTEXT_WORDS), user("z")], "z"),
+        ([user(str(i)) for i in range(9)], "5 6 7 8"),
         ([], ""),
     ],
 )
@@ -34,15 +34,15 @@ def test_what_does_not_fit_goes_by_whole_messages_from_the_left(said: list[Messa
 
 def test_of_one_message_that_is_too_long_the_last_words_stay() -> None:
     words = [f"w{i}" for i in range(500)]
-    assert as_text([user("before"), user(" ".join(words))]) == "you: " + " ".join(words[-CONTEXT_WORDS:])
+    assert as_text([user("before"), user(" ".join(words))]) == " ".join(words[-CONTEXT_WORDS:])
 
 
 @given(messages, st.text())
 def test_the_newest_words_are_always_there_and_the_length_is_bounded(said: list[Message], newest: str) -> None:
     words = as_text([*said, user(newest)]).split()
-    kept = ["you:", *newest.split()[-CONTEXT_WORDS:]]
-    assert words[-len(kept) :] == kept
-    assert len(words) <= CONTEXT_WORDS + CONTEXT_MESSAGES
+    kept = newest.split()[-CONTEXT_WORDS:]
+    assert words[len(words) - len(kept) :] == kept
+    assert len(words) <= CONTEXT_WORDS
 
 
 @given(messages, st.text())

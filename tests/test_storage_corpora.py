@@ -230,5 +230,74 @@ def test_the_pools_situations_are_dialogs_too_all_of_one_on_the_same_side(tmp_pa
 @pytest.mark.parametrize("content", ["not toml", "", "[[situation]]\nname = 'x'\n"])
 def test_a_broken_pool_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "pool.toml").write_text(content)
-    with pytest.raises(CorpusError, match=r"pool\.toml cannot be read as a pool file"):
+    with pytest.raises(CorpusError, match=r"pool\.toml cannot be read as a file of dialogs or of the pool"):
+        list(read_dialogs(tmp_path))
+
+
+VOICE = """
+valid = ["home.plants"]
+[[dialog]]
+situation = "home.plants"
+persona = "wit"
+turns = ["my fern died", "What did it die of?", "me", "Then it knew its killer."]
+[[dialog]]
+situation = "home.keys"
+persona = "friend"
+turns = ["lost my keys", "Where were they last?"]
+[[dialog]]
+situation = "home.plants"
+persona = "listener"
+turns = ["the moss is back", "Do you like it?"]
+"""
+
+
+def test_dialogs_of_the_voice_have_their_persona_and_the_person_speaks_first(tmp_path: Path) -> None:
+    (tmp_path / "home.toml").write_text(VOICE)
+    fern, keys, moss = read_dialogs(tmp_path)
+    assert [(m.role, m.text) for m in fern.messages] == [
+        ("user", "my fern died"),
+        ("assistant", "What did it die of?"),
+        ("user", "me"),
+        ("assistant", "Then it knew its killer."),
+    ]
+    assert [dialog.persona for dialog in (fern, keys, moss)] == ["wit", "friend", "listener"]
+    assert {(dialog.source, dialog.lang, dialog.personas) for dialog in (fern, keys, moss)} == {
+        ("voice", "en", ((), ()))
+    }
+    assert len({dialog.id for dialog in (fern, keys, moss)}) == 3
+
+
+def test_the_voice_is_split_by_the_situations_that_its_file_holds_back(tmp_path: Path) -> None:
+    (tmp_path / "home.toml").write_text(VOICE)
+    assert [dialog.split for dialog in read_dialogs(tmp_path)] == ["valid", "train", "valid"]
+
+
+def test_a_folder_may_hold_the_voice_the_pool_and_json_lines(tmp_path: Path) -> None:
+    (tmp_path / "voice.toml").write_text(VOICE)
+    (tmp_path / "pool.toml").write_text('[[situation]]\nname = "s"\ncontexts = ["a"]\nreplies = ["1"]\n')
+    write(tmp_path / "talks.jsonl", {"turns": TURNS})
+    assert [dialog.source for dialog in read_dialogs(tmp_path)] == ["curated", "talks", "voice", "voice", "voice"]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ('valid = ["home.plants"]', "", "cannot be read as a file of dialogs or of the pool \\('valid'\\)"),
+        ('persona = "wit"', "", "cannot be read as a file of dialogs or of the pool \\('persona'\\)"),
+        ('valid = ["home.plants"]', 'valid = "home.plants"', "table 1: .*'home.plants' is not a list"),
+        ('turns = ["lost my keys", "Where were they last?"]', 'turns = "lost my keys"', "table 2: .*is not a list"),
+        ('"Where were they last?"', "7", "table 2: .*7 is not a text"),
+        ('persona = "listener"', "persona = 3", "table 3: .*3 is not a text"),
+    ],
+)
+def test_a_broken_file_of_the_voice_is_named(tmp_path: Path, right: str, wrong: str, said: str) -> None:
+    assert right in VOICE
+    (tmp_path / "home.toml").write_text(VOICE.replace(right, wrong))
+    with pytest.raises(CorpusError, match=r"home\.toml,? " + said):
+        list(read_dialogs(tmp_path))
+
+
+def test_so_is_a_table_of_the_pool(tmp_path: Path) -> None:
+    (tmp_path / "pool.toml").write_text('[[situation]]\nname = "s"\ncontexts = "hello"\nreplies = ["1"]\n')
+    with pytest.raises(CorpusError, match=r"pool\.toml, table 1: .*'hello' is not a list"):
         list(read_dialogs(tmp_path))

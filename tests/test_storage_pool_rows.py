@@ -41,6 +41,47 @@ def test_an_entry_can_be_removed(store: SqlDialogStore) -> None:
     assert store.turn(turn_id) is not None
 
 
+def test_the_state_is_another_after_each_change_of_the_entries(store: SqlDialogStore) -> None:
+    empty = store.pool_state()
+    store.add_pool_entries(ENTRIES[:1])
+    one = store.pool_state()
+    store.add_pool_entries(ENTRIES)
+    two = store.pool_state()
+    store.remove_pool_entry("imported-1")
+    other = store.pool_state()
+    assert len({empty, one, two, other}) == 4
+
+
+def test_the_state_is_another_when_an_entry_took_the_place_of_one(store: SqlDialogStore) -> None:
+    store.add_pool_entries(ENTRIES)
+    before = store.pool_state()
+    for gone, new in (("imported-1", "imported-3"), ("imported-2", "imported-2")):
+        store.remove_pool_entry(gone)
+        store.add_pool_entries([PoolEntry(new, "Hello!", ("hi", "good day"), "imported")])
+        assert store.pool_state() != before
+        before = store.pool_state()
+
+
+def test_the_state_is_another_when_somebody_who_is_forgotten_takes_a_context_along(store: SqlDialogStore) -> None:
+    turns = [rate(store, number, 1, text=f"said by {number}") for number in (1, 2)]
+    shared = PoolEntry("liked-1", "Nice!", ("said by 1", "said by 2"), "liked")
+    store.add_pool_entries([shared], {"liked-1": turns})
+    before = store.pool_state()
+    store.forget("telegram:1")
+    assert store.pool_state() != before
+    assert [entry.contexts for entry in store.pool_entries()] == [("said by 2",)]
+
+
+def test_the_state_stays_while_the_entries_do(store: SqlDialogStore) -> None:
+    store.add_pool_entries(ENTRIES)
+    before = store.pool_state()
+    store.add_pool_entries(ENTRIES)
+    store.remove_pool_entry("imported-9")
+    rate(store, 1, 1)
+    store.forget("telegram:1")
+    assert store.pool_state() == before
+
+
 def test_a_reply_that_several_people_like_is_found_with_what_it_answered(store: SqlDialogStore) -> None:
     ids = [rate(store, 1, 1), rate(store, 2, 1, text="I passed"), rate(store, 3, 1)]
     rate(store, 4, -1, text="I lost")

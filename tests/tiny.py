@@ -1,7 +1,7 @@
 """Real models that are too small to be slow: a test module asks for them by `pytest_plugins = ("tiny",)`.
 
-A bi-encoder and a cross-encoder with random weights, and generators that have learnt three dialogs by heart, so that
-what they say can be foreseen.
+A BERT with random weights, as bi-encoder and as cross-encoder, of our own kind and of that which other libraries load;
+and generators that have learnt three dialogs by heart, so that what they say can be foreseen.
 """
 
 import re
@@ -10,7 +10,6 @@ from string import ascii_lowercase, digits
 
 import pytest
 import torch
-from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
@@ -26,7 +25,13 @@ from transformers import (
 )
 
 from generation.data import make_tokenizer
+from generation.from_bert import decoder_from_bert
 from generation.prompt import as_chat, render
+from ranking.cross_encoder import load_cross_encoder
+from ranking.delta import save_delta
+from ranking.dialog_encoder import load_dialog_encoder
+from ranking.encoders import load_encoder
+from ranking.vectors import Encoder
 from storage.dialog import Message
 
 torch.set_num_threads(1)
@@ -114,7 +119,7 @@ def bert_tokenizer() -> PreTrainedTokenizerBase:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [piece for letter in ascii_lowercase + digits for piece in (letter, f"##{letter}")]
     words = sorted({word for text in TEXTS for word in re.findall(r"\w+|[^\w\s]", text.lower())})
-    vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*special, *letters, *words]))}
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*special, *letters, *words, "##?"]))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -139,13 +144,67 @@ def bert_config(tokenizer: PreTrainedTokenizerBase) -> BertConfig:
 
 
 @pytest.fixture(scope="session")
-def bi_encoder_folder(bert_tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A random BERT as a SentenceTransformer."""
+def bert_folder(bert_tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random BERT."""
     torch.manual_seed(0)
-    bert = save(tmp_path_factory.mktemp("bert"), BertModel(bert_config(bert_tokenizer)), bert_tokenizer)
+    return save(tmp_path_factory.mktemp("bert"), BertModel(bert_config(bert_tokenizer)), bert_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def bert_generator_folder(
+    bert_folder: str, tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A decoder of 64 tokens with the layers of that BERT, which knows LEARNT by heart."""
+    torch.manual_seed(0)
+    model = decoder_from_bert(bert_folder, tokenizer, 64)
+    learn(model, tokenizer, steps=15)
+    return save(tmp_path_factory.mktemp("bert_generator"), model, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def bi_encoder_folder(bert_folder: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """That BERT as a SentenceTransformer, whose library takes seconds to import."""
+    from sentence_transformers import SentenceTransformer
+
     folder = str(tmp_path_factory.mktemp("bi_encoder"))
-    SentenceTransformer(bert).save(folder)
+    SentenceTransformer(bert_folder).save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def retriever_folder(bert_folder: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """That BERT as `kith train retriever` writes it, every weight moved."""
+    model = load_dialog_encoder(bert_folder)
+    before = {name: weight.clone() for name, weight in model.bert.state_dict().items()}
+    move(model, seed=1)
+    folder = tmp_path_factory.mktemp("retriever")
+    save_delta(folder, bert_folder, before, {**model.bert.state_dict(), "lags": model.lags})
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def bi_encoder(retriever_folder: str) -> Encoder:
+    """That retriever, loaded."""
+    return load_encoder(retriever_folder)
+
+
+@pytest.fixture(scope="session")
+def ranker_folder(bert_folder: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """That BERT as `kith train ranker` writes it, every weight moved."""
+    torch.manual_seed(0)
+    model = load_cross_encoder(bert_folder, new=True)
+    move(model, seed=2)
+    folder = tmp_path_factory.mktemp("ranker")
+    save_delta(folder, bert_folder, BertModel.from_pretrained(bert_folder).state_dict(), model.state())
+    return str(folder)
+
+
+@torch.no_grad()
+def move(model: torch.nn.Module, seed: int) -> None:
+    """Changes each weight a little, at random."""
+    draw = torch.Generator().manual_seed(seed)
+    for weight in model.parameters():
+        weight.add_(0.1 * torch.randn(weight.shape, generator=draw))
 
 
 @pytest.fixture(scope="session")

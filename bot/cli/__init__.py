@@ -35,8 +35,8 @@ MISTAKES = {
 }
 """By module, the errors whose message is one sentence for the person at the keyboard."""
 
-EXTRAS = ("accelerate", "bm25s", "datasets")
-"""What only the extra `train` brings."""
+EXTRAS = {"accelerate": "train", "datasets": "train", "bm25s": "evaluate", "matplotlib": "evaluate"}
+"""What only extras bring, and which."""
 
 app = typer.Typer(
     help="An AI friend for Telegram and the terminal that learns from every 👍.",
@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
-        typer.echo(f"kith: This needs {error.name}: pip install -e '.[train]' where Kith's source is.", err=True)
+        install = f"pip install -e '.[{EXTRAS[error.name]}]' where Kith's source is"
+        typer.echo(f"kith: This needs {error.name}: {install}.", err=True)
         return 2
     except mistakes() as error:
         typer.echo(f"kith: {' '.join(str(error).split())}", err=True)  # libraries' own words may have several lines

@@ -1,91 +1,155 @@
 """`kith evaluate`: how good the models are, against baselines, on data that they were not trained on."""
 
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli.measuring import generator_run, measure, pool_rows, ranking_run
 from bot.cli.output import Json, show_json, show_table
+from bot.cli.tables import show_ranking, show_rows
 
 if TYPE_CHECKING:
-    from ranking.evaluate import Row
+    from generation.evaluate import GeneratorFigures
+    from storage.estimates import Row
 
 app = typer.Typer(help="Measure the models against baselines.", no_args_is_help=True)
 
-Seed = Annotated[int, typer.Option(help="Of the draw of positions and wrong replies.")]
+Data = Annotated[list[Path], typer.Option(help="Dialogs: file or folder, can be repeated.")]
+Votes = Annotated[list[Path], typer.Option(help="Rated replies: file or folder, can be repeated.")]
+Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
+Models = Annotated[list[str] | None, typer.Option(help="Folder or hub id, can be repeated; default: yours.")]
+Positions = Annotated[int, typer.Option(help="Questions of each source at the most.", min=20)]
+MostVotes = Annotated[int, typer.Option(help="Rated replies of each source at the most.", min=2)]
+
+POOL_TITLE = "Pool: what is found at or over a similarity"
+
+
+@app.command("all")
+def everything(
+    data: Data,
+    votes: Votes,
+    out: Annotated[Path, typer.Option(help="Folder for the run's file and report.html.")],
+    retriever: Models = None,
+    ranker: Models = None,
+    generator: Models = None,
+    positions: Positions = 400,
+    most_votes: MostVotes = 1500,
+    quick: Annotated[bool, typer.Option("--quick", help="Few of everything, to see that it works.")] = False,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Everything: tables here, a page with pictures and a file for programs in the folder."""
+    import matplotlib  # noqa: F401 - if it is missing, that is to be said now and not after an hour
+
+    from bot.cli.report import page
+    from bot.cli.run_file import as_json, save_run, write_whole
+    from bot.settings import load_settings
+
+    settings = load_settings()
+    of_ranking = ranking_run(settings, data, votes, retriever, ranker, positions, most_votes, seed)
+    of_generator = generator_run(settings, data, generator, seed)
+    if quick:
+        of_ranking = replace(of_ranking, positions=40, most_votes=200, resamples=200)
+        of_generator = replace(of_generator, most=6, replies=32)
+    run = measure(settings, of_ranking, of_generator)
+    saved, shown = save_run(out, run), write_whole(out / "report.html", page(run))
+    if json:
+        show_json(as_json(run))
+        return
+    show_ranking(run.ranking)
+    show_rows(POOL_TITLE, run.pool, "similarity")
+    _show_generator(run.generator)
+    typer.echo(f"{saved}\n{shown}")
 
 
 @app.command()
 def ranking(
-    data: Annotated[list[Path], typer.Option(help="Dialogs: file or folder, can be repeated.")],
-    votes: Annotated[list[Path], typer.Option(help="Rated replies: file or folder, can be repeated.")],
-    ranker: Annotated[str, typer.Option(help="Folder of a ranker; default: the one in the settings.")] = "",
-    positions: Annotated[int, typer.Option(help="Places in dialogs to ask about.", min=20)] = 500,
-    most_votes: Annotated[int, typer.Option(help="Rated replies of each source at the most.", min=2)] = 1500,
+    data: Data,
+    votes: Votes,
+    retriever: Models = None,
+    ranker: Models = None,
+    positions: Positions = 400,
+    most_votes: MostVotes = 1500,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Response selection, 1 in 20, and AUC on votes, on the held-back (valid) part, with 95 % intervals."""
+    """Response selection, echo, and votes, on the held-back (valid) part."""
+    from bot.assemble import set_up_libraries
+    from bot.cli.run_file import as_json
     from bot.settings import load_settings
-    from ranking import evaluate
-    from ranking.data import SELECTION_SHARE
-    from ranking.data import positions as draw_positions
-    from ranking.ranker import CrossEncoderRanker
-    from ranking.retriever import load_encoder
-    from storage.corpora import read_dialogs, read_ratings
+    from ranking.evaluate import evaluate_ranking
 
     settings = load_settings()
-    model = CrossEncoderRanker(ranker if ranker else settings.ranker)
-    encoder = load_encoder(settings.retriever)
-    dialogs = [d for path in data for d in read_dialogs(path) if d.split == "valid"]
-    asked = evaluate.questions(draw_positions(dialogs, positions, seed, shares=SELECTION_SHARE), seed)
-    selected = evaluate.selection(asked, encoder, model)
-    rated = [r for path in votes for r in read_ratings(path) if r.split == "valid"]
-    judged = evaluate.votes(evaluate.at_most(rated, most_votes), model)
+    set_up_libraries(settings)
+    found = evaluate_ranking(ranking_run(settings, data, votes, retriever, ranker, positions, most_votes, seed))
     if json:
-        show_json({"ranker": model.version, "questions": len(asked), "selection": selected, "votes": judged})
-        return
-    _show(f"Response selection, 1 in {evaluate.CANDIDATES}, {len(asked)} contexts", selected)
-    _show("Votes: AUC by source (rated replies)", judged)
+        show_json(as_json(found))
+    else:
+        show_ranking(found)
 
 
 @app.command()
-def pool(json: Json = False) -> None:
+def pool(seed: Seed = 0, json: Json = False) -> None:
     """What retrieval finds for the pool's own contexts, each with itself left out, by threshold of similarity."""
-    from bot.assemble import load_retriever, open_store
+    from bot.assemble import set_up_libraries
+    from bot.cli.run_file import as_json
     from bot.settings import load_settings
-    from ranking.evaluate import pool_precision
 
     settings = load_settings()
-    with open_store(settings) as store:
-        retriever = load_retriever(settings, store)
-    rows = pool_precision(retriever.index, retriever.encoder)
+    set_up_libraries(settings)
+    rows = pool_rows(settings, seed)
     if json:
-        show_json([{"threshold": t, "found": found, "right": right} for t, found, right in rows])
-        return
-    shown = [(f"{t:.2f}", f"{found:.3f}", f"{right:.3f}") for t, found, right in rows]
-    show_table(("#threshold", "#found", "#of the right situation"), shown, f"Retriever: {retriever.version}")
+        show_json(as_json(rows))
+    else:
+        show_rows(POOL_TITLE, rows, "similarity")
 
 
 @app.command()
 def generator(
-    data: Annotated[list[Path], typer.Option(help="Dialogs: file or folder, can be repeated.")],
-    model: Annotated[str, typer.Option(help="Folder or hub id; default: the one in the settings.")] = "",
+    data: Data,
+    model: Models = None,
+    most: Annotated[int, typer.Option(help="Dialogs of each source to read, at the most.", min=1)] = 60,
+    replies: Annotated[int, typer.Option(help="Contexts to answer; 0 for none.", min=0)] = 300,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Bits per character on held-back dialogs, by source."""
+    """Bits per character by source, and replies next to people's, on the held-back (valid) part."""
+    from bot.assemble import set_up_libraries
+    from bot.cli.run_file import as_json
     from bot.settings import load_settings
-    from generation.generator import GptGenerator
-    from generation.metrics import bits_per_character
-    from storage.corpora import read_dialogs
+    from generation.evaluate import evaluate_generator
 
-    loaded = GptGenerator(model if model else load_settings().generator)
-    dialogs = (d for path in data for d in read_dialogs(path) if d.split == "valid")
-    bits = bits_per_character(loaded.model, loaded.tokenizer, dialogs, "en", loaded.room)
+    settings = load_settings()
+    set_up_libraries(settings)
+    found = evaluate_generator(replace(generator_run(settings, data, model, seed), most=most, replies=replies))
     if json:
-        show_json({"generator": loaded.version, "bits_per_character": bits})
-        return
-    show_table(("source", "#bits per character"), [(s, f"{b:.3f}") for s, b in bits.items()], loaded.version)
+        show_json(as_json(found))
+    else:
+        _show_generator(found)
+
+
+def _show_generator(figures: "GeneratorFigures") -> None:
+    from generation.evaluate import ALL, NGRAM, PEOPLE
+
+    _show_wide(f"Bits per character, {figures.bits.dialogs[ALL]} dialogs", figures.bits.rows, NGRAM)
+    if figures.replies:
+        said = f"Replies in {figures.replies.contexts} contexts, distinct-n of {figures.replies.words} words"
+        _show_wide(said, figures.replies.rows, PEOPLE)
+
+
+def _show_wide(title: str, rows: "list[Row]", baseline: str) -> None:
+    """Under each row its differences to the baseline; in parts of four figures at most, for which 120 columns do."""
+    from storage.estimates import Row
+
+    lines = [line for row in rows for line in (row, Row(f"  less {baseline}", row.against)) if line.figures]
+    names = list(rows[0].figures)
+    size = ceil(len(names) / ceil(len(names) / 4))
+    for start in range(0, len(names), size):
+        part = names[start : start + size]
+        _show("" if start else title, [Row(line.model, {name: line.figures[name] for name in part}) for line in lines])
 
 
 def _show(title: str, rows: "list[Row]") -> None:

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -16,6 +18,9 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 WHOLE = ("id", "latest", "time")
 """Columns that are not broken into lines: ids are copied, times compared."""
 
+PIPE_WIDTH = 120
+"""Columns of a table that goes into a pipe or a file."""
+
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -26,7 +31,7 @@ def show_json(document: Any) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Prints a table as wide as the terminal. A column whose name begins with "#" is of numbers."""
+    """Prints a table as wide as the terminal, or PIPE_WIDTH. A column whose name begins with "#" is of numbers."""
     from rich import box
     from rich.console import Console, JustifyMethod
     from rich.table import Table
@@ -38,7 +43,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
         table.add_column(name.removeprefix("#"), justify=justify, overflow="fold", no_wrap=name in WHOLE)
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
-    Console(highlight=False).print(table)
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Console(highlight=False, width=None if known else PIPE_WIDTH).print(table)
 
 
 def log_to_screen(level: str) -> None:

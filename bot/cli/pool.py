@@ -14,7 +14,7 @@ from storage.dialog import PoolEntry
 
 app = typer.Typer(help="The replies that retrieval may say.", no_args_is_help=True)
 
-NOT_YET = "A bot that is running takes this up when it starts again."
+SOON = "A bot that is running takes this up within seconds."
 
 
 @app.command("list")
@@ -98,7 +98,7 @@ def remove(entry_id: Annotated[str, typer.Argument(metavar="ID")], as_json: Json
     if as_json:
         show_json({"removed": entry_id})
     else:
-        typer.echo(f"Removed. {NOT_YET}")
+        typer.echo(f"Removed. {SOON}")
 
 
 def keep(entries: list[PoolEntry], as_json: bool) -> None:
@@ -112,7 +112,7 @@ def show_added(added: int, given: int, as_json: bool) -> None:
     if as_json:
         show_json({"added": added, "known": given - added})
     else:
-        typer.echo(f"{added} added, {given - added} known before." + (f" {NOT_YET}" if added else ""))
+        typer.echo(f"{added} added, {given - added} known before." + (f" {SOON}" if added else ""))
 
 
 def new_entry(reply: str, contexts: Sequence[str], origin: Literal["liked", "imported"]) -> PoolEntry:

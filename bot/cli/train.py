@@ -1,4 +1,4 @@
-"""`kith train`: ranker, generator or policy of your own, from public dialogs and from what `kith export` writes."""
+"""`kith train`: retriever, ranker, generator or policy of your own, from public dialogs and from `kith export`."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -12,6 +12,9 @@ from bot.cli.output import Json, log_to_screen, show_json, show_table
 
 app = typer.Typer(help="Train models.", no_args_is_help=True)
 
+Data = Annotated[
+    list[Path], typer.Option(help="Dialogs: .jsonl(.gz) or .toml files, or folders of them; can be repeated.")
+]
 Out = Annotated[Path, typer.Option(help="Folder to write; a run that was cut off goes on from there.")]
 Base = Annotated[str, typer.Option(help="Folder or hub id of the model to start from.")]
 Minutes = Annotated[float, typer.Option(min=0, help="Stop after so long; 0: when it is done.")]
@@ -19,18 +22,49 @@ Seed = Annotated[int, typer.Option(help="Of all that is random.")]
 
 
 @app.command()
+def retriever(
+    data: Data,
+    out: Out,
+    base: Base = "",
+    epochs: Annotated[float, typer.Option(min=0)] = 1.0,
+    batch: Annotated[int, typer.Option(min=2, help="Runs of up to 16 messages a step.")] = 24,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 5e-5,
+    minutes: Minutes = 0.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train the retriever: which message comes next. Use it by KITH_RETRIEVER."""
+    with training():
+        from ranking.train_retriever import RetrieverTraining, train_retriever
+
+        run = RetrieverTraining(
+            data=tuple(data),
+            out=out,
+            base=base,
+            epochs=epochs,
+            batch=batch,
+            learning_rate=learning_rate,
+            minutes=minutes,
+            seed=seed,
+        )
+        report(train_retriever(run), as_json)
+
+
+@app.command()
 def ranker(
-    data: Annotated[list[Path], typer.Option(help="Dialogs: a .jsonl(.gz) file or a folder of them; give several.")],
+    data: Data,
     votes: Annotated[list[Path], typer.Option(help="Rated replies, likewise.")],
     out: Out,
     base: Base = "",
-    positions: Annotated[int, typer.Option(min=0, help="Places in dialogs to learn from.")] = 10_000,
-    pool_replies: Annotated[int, typer.Option(min=0, help="Examples from the curated pool.")] = 4_000,
-    rank: Annotated[int, typer.Option(min=1, help="Of the LoRA adapter.")] = 16,
-    frozen_layers: Annotated[int, typer.Option(min=0, help="Lowest layers that stay as they are.")] = 2,
+    retriever: Annotated[str, typer.Option(help="Bi-encoder that finds near but wrong replies.")] = "",
+    positions: Annotated[int, typer.Option(min=0, help="Places in dialogs to learn from.")] = 16_000,
+    pool_replies: Annotated[int, typer.Option(min=0, help="Examples from the curated pool.")] = 2_000,
     epochs: Annotated[float, typer.Option(min=0)] = 1.0,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 5e-4,
+    batch: Annotated[int, typer.Option(min=1, help="Places a step, of five replies each.")] = 8,
+    votes_from: Annotated[float, typer.Option(min=0, max=1, help="Share of the places learnt before votes.")] = 0.6,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 5e-5,
+    mix_rate: Annotated[float, typer.Option(min=0, help="Of the weights of likeness and relevance.")] = 1e-2,
+    calibrated_on: Annotated[str, typer.Option(help="Source of ratings that P(👍) is to be right for.")] = "convai2017",
     minutes: Minutes = 0.0,
     seed: Seed = 0,
     as_json: Json = False,
@@ -44,13 +78,15 @@ def ranker(
             votes=tuple(votes),
             out=out,
             base=base,
+            retriever=retriever,
             positions=positions,
             pool_replies=pool_replies,
-            rank=rank,
-            frozen_layers=frozen_layers,
             epochs=epochs,
             batch=batch,
+            votes_from=votes_from,
             learning_rate=learning_rate,
+            mix_rate=mix_rate,
+            calibrated_on=calibrated_on,
             minutes=minutes,
             seed=seed,
         )
@@ -59,9 +95,10 @@ def ranker(
 
 @app.command()
 def generator(
-    data: Annotated[list[Path], typer.Option(help="Dialogs: a .jsonl(.gz) file or a folder of them; give several.")],
+    data: Data,
     out: Out,
     base: Base = "",
+    encoder: Annotated[str, typer.Option(help="BERT that a new model begins with; minilm: the packaged one.")] = "",
     personas: Annotated[Path | None, typer.Option(help="Folder of persona files for dialogs without facts.")] = None,
     vocab_size: Annotated[int, typer.Option(min=300, help="Tokens of a new tokenizer.")] = 8192,
     width: Annotated[int, typer.Option(min=64, help="Of a new model; heads are 64 wide.")] = 384,
@@ -80,14 +117,20 @@ def generator(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Train the generator, from scratch or onward from any causal model. Use it by KITH_GENERATOR."""
+    """Train the generator: from scratch, from a BERT, or onward from any causal model. Use it by KITH_GENERATOR."""
+    from bot.settings import UserError
+
+    if base and encoder:
+        raise UserError("Name either --base or --encoder: a model goes on from one of them.")
     with training():
         from generation.train import GeneratorTraining, train_generator
+        from ranking.pretrained import packaged_minilm
 
         run = GeneratorTraining(
             data=tuple(data),
             out=out,
             base=base,
+            encoder=str(packaged_minilm()) if encoder == "minilm" else encoder,
             personas=personas,
             vocab_size=vocab_size,
             width=width,
@@ -121,6 +164,7 @@ def policy(
 ) -> None:
     """Fit the weights of the policy to votes. Use them by KITH_POLICY."""
     from bot.settings import UserError, load_settings
+    from ranking.encoders import load_encoder
     from ranking.fit import OF_LOG, OF_REPLY, as_votes, fit_policy, save_fit
     from ranking.policy import load_weights
     from ranking.ranker import CrossEncoderRanker
@@ -134,7 +178,12 @@ def policy(
         fit = fit_policy([vote for path in log for vote in read_votes(path)], OF_LOG, start, seed)
     else:
         rated = [r for path in votes or () for r in read_ratings(path) if r.split == "valid"]
-        fit = fit_policy(as_votes(rated, CrossEncoderRanker(settings.ranker)), OF_REPLY, start, seed)
+        fit = fit_policy(
+            as_votes(rated, CrossEncoderRanker(settings.ranker, load_encoder(settings.retriever))),
+            OF_REPLY,
+            start,
+            seed,
+        )
     save_fit(out, fit)
     report({"version": fit.weights.version, **fit.weights.weights, **fit.facts}, as_json)
 

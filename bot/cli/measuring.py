@@ -1,0 +1,98 @@
+"""What `kith evaluate` runs: the measuring of ranking/ and generation/, on models of the settings or those named."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.cli.run_file import Run
+    from bot.settings import Settings
+    from generation.evaluate import GeneratorEvaluation
+    from ranking.evaluate import RankingEvaluation
+    from storage.estimates import Row
+
+
+def ranking_run(
+    settings: "Settings",
+    data: Sequence[Path],
+    votes: Sequence[Path],
+    retrievers: Sequence[str] | None,
+    rankers: Sequence[str] | None,
+    positions: int,
+    most_votes: int,
+    seed: int,
+) -> "RankingEvaluation":
+    """What is measured of retriever and ranker: those in the settings where none are named."""
+    from ranking.evaluate import RankingEvaluation
+
+    return RankingEvaluation(
+        dialogs=tuple(data),
+        votes=tuple(votes),
+        retrievers=tuple(retrievers or [settings.retriever]),
+        rankers=tuple(rankers or [settings.ranker]),
+        positions=positions,
+        most_votes=most_votes,
+        seed=seed,
+    )
+
+
+def generator_run(
+    settings: "Settings", data: Sequence[Path], models: Sequence[str] | None, seed: int
+) -> "GeneratorEvaluation":
+    """What is measured of the generator, which is told what the persona of the settings is told."""
+    from bot.personas import known_persona, load_personas
+    from generation.evaluate import GeneratorEvaluation
+    from generation.sampling import Sampling
+
+    personas = load_personas(settings.personas_dir)
+    facts = {name: persona.system for name, persona in personas.items()}
+    return GeneratorEvaluation(
+        data=tuple(data),
+        models=tuple(models or [settings.generator]),
+        sampling=Sampling(1, settings.max_new_tokens, settings.sampling_temperature, settings.top_p),
+        facts=facts | {"": facts[known_persona(personas, settings.persona)]},
+        seed=seed,
+    )
+
+
+def pool_rows(settings: "Settings", seed: int, resamples: int = 1000) -> "list[Row]":
+    """What retrieval finds in the pool of the settings."""
+    from bot.assemble import load_retriever, open_store
+    from ranking.evaluate import pool_precision
+
+    with open_store(settings) as store:
+        retriever = load_retriever(settings, store)
+    return pool_precision(retriever.index, retriever.encoder, seed, resamples)
+
+
+def measure(settings: "Settings", of_ranking: "RankingEvaluation", of_generator: "GeneratorEvaluation") -> "Run":
+    """Everything, with what it was measured on and by; the pool with the first of the retrievers."""
+    from bot.assemble import set_up_libraries
+    from bot.cli.run_file import Run, data_files, versions
+    from generation.evaluate import evaluate_generator
+    from ranking.evaluate import evaluate_ranking, labels
+    from ranking.retriever import ABSTAIN_BELOW
+
+    set_up_libraries(settings)
+    made, files = datetime.now(UTC), data_files([*of_ranking.dialogs, *of_ranking.votes])
+    ranked = evaluate_ranking(of_ranking)
+    started = time.monotonic()
+    first = settings.model_copy(update={"retriever": of_ranking.retrievers[0]})
+    pooled = pool_rows(first, of_ranking.seed, of_ranking.resamples)
+    seconds = {"pool": round(time.monotonic() - started, 1)}
+    written = evaluate_generator(of_generator)
+    named = labels("generator", list(written.models))
+    generators = dict(zip(named, written.models.values(), strict=True))
+    return Run(
+        made=made,
+        settings={"ranking": of_ranking, "generator": of_generator, "abstain_below": ABSTAIN_BELOW},
+        data=files,
+        versions=versions(),
+        models={**ranked.models, **generators},
+        seconds={**ranked.seconds, **seconds, **{f"generator, {k}": s for k, s in written.seconds.items()}},
+        ranking=ranked,
+        pool=pooled,
+        generator=written,
+    )

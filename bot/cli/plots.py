@@ -1,0 +1,263 @@
+"""The pictures of the report, by matplotlib, as SVG with real text, so that they are sharp and take the page's type."""
+
+import base64
+import io
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from bot.cli.tables import is_ours, label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from generation.evaluate import Bits, Replies
+    from ranking.echo import Echo
+    from ranking.metrics import Bin
+    from ranking.rated import Rated
+    from ranking.selection import Selected
+    from storage.estimates import Estimate, Row
+
+INK, QUIET, RULE, PALE = "#33373d", "#6d737c", "#dcd9d2", "#c3c6cb"
+BLUE, ORANGE, GREEN, BROWN, SLATE = "#2f6690", "#c8642b", "#4f7f5b", "#a39274", "#7b8794"
+
+WIDTH = 9.6
+"""Inches of a picture, which the page shows 1056 pixels wide: 9 points of type come to 14 pixels."""
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Inter", "Helvetica Neue", "Helvetica", "Arial", "DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": QUIET,
+    "axes.titlecolor": INK,
+    "axes.facecolor": "none",
+    "axes.titlepad": 7.0,
+    "axes.labelsize": 9.0,
+    "legend.fontsize": 9.0,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#eceae5",
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.major.size": 0.0,
+    "ytick.major.size": 0.0,
+    "legend.frameon": False,
+    "figure.constrained_layout.w_pad": 0.09,
+    "figure.constrained_layout.h_pad": 0.07,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kith",
+}
+
+
+P = ParamSpec("P")
+
+
+def styled(draw: "Callable[P, Figure]") -> "Callable[P, Figure]":
+    """A drawing in our style."""
+
+    @wraps(draw)
+    def drawn(*arguments: P.args, **named: P.kwargs) -> "Figure":
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            return draw(*arguments, **named)
+
+    return drawn
+
+
+def grid(panels: int, columns: int, height: float, shared: bool = True) -> "tuple[Figure, list[Axes]]":
+    """A figure with so many panels of so many inches' height, their axes shared. What has no panel below it has the
+    numbers of its axis."""
+    from matplotlib.figure import Figure
+
+    columns = min(columns, panels)
+    rows = math.ceil(panels / columns)
+    figure = Figure(figsize=(WIDTH, rows * height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel().tolist()
+    for spare in axes[panels:]:
+        spare.set_visible(False)
+    for lowest in axes[max(0, panels - columns) : panels]:
+        lowest.tick_params(labelbottom=True)
+    return figure, axes[:panels]
+
+
+def as_image(figure: "Figure") -> str:
+    """A figure as a data URI of SVG."""
+    import matplotlib
+
+    stream = io.BytesIO()
+    with matplotlib.rc_context(STYLE):  # type is written as text or as paths here, not when it is drawn
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def colour(model: str) -> str:
+    """Ours stand out, baselines step back."""
+    if is_ours(model):
+        return BLUE if model.startswith("retriever") else ORANGE if model.startswith("ranker") else GREEN
+    if model.startswith(("plain MiniLM", "people")):
+        return SLATE
+    return PALE if model in ("chance", "majority", "ranker, reply alone") else BROWN
+
+
+@styled
+def recall_curves(selected: "Sequence[Selected]") -> "Figure":
+    """R@k for k = 1 to 20, a panel a source."""
+    figure, panels = grid(len(selected), 3, 2.5)
+    for axes, part in zip(panels, selected, strict=True):
+        for model, shares in part.curves.items():
+            ours = is_ours(model)
+            line = "--" if "last message" in model else ":" if colour(model) == PALE else "-"
+            axes.plot(
+                range(1, len(shares) + 1), shares, line, color=colour(model), linewidth=2.0 if ours else 1.2,
+                zorder=3 if ours else 2, label=model,
+            )  # fmt: skip
+        axes.set_title(f"{part.source}, n = {part.questions}")
+        axes.set(xlim=(1, 20), ylim=(0, 1.01), xticks=[1, 2, 5, 10, 15, 20])
+    for axes in panels[::3]:
+        axes.set_ylabel("found among the first k")
+    panels[-1].set_xlabel("k")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def bars(axes: "Axes", named: "Iterable[tuple[str, Estimate]]", start: float = 0.0, digits: int = 2) -> None:
+    """Horizontal bars from `start`, the first on top, each with its interval and, at the right, its value."""
+    from matplotlib.transforms import blended_transform_factory
+
+    rows = list(named)
+    right = blended_transform_factory(axes.transAxes, axes.transData)
+    for place, (model, figure) in enumerate(rows):
+        if math.isnan(figure.value):
+            continue
+        axes.barh(place, figure.value - start, left=start, height=0.62, color=colour(model), alpha=0.85, zorder=2)
+        axes.plot([figure.low, figure.high], [place, place], color=INK, linewidth=1.1, zorder=3)
+        axes.text(1.02, place, f"{figure.value:.{digits}f}", transform=right, va="center", fontsize=8.5)
+    axes.set_yticks(range(len(rows)), [model for model, _ in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+
+
+def beside(axes: "Axes", text: str, place: tuple[float, float]) -> None:
+    """A remark in small type, a little to the right of a place."""
+    axes.annotate(
+        text, place, (4, 0), textcoords="offset points", color=QUIET, fontsize=8.5, va="bottom", annotation_clip=False
+    )
+
+
+@styled
+def recall_bars(selected: "Sequence[Selected]") -> "Figure":
+    """R@1 with its interval, a panel a source."""
+    figure, panels = grid(len(selected), 3, 0.45 + 0.24 * len(selected[0].rows))
+    for axes, part in zip(panels, selected, strict=True):
+        bars(axes, ((row.model, row.figures["R@1"]) for row in part.rows))
+        axes.set_title(f"{part.source}, n = {part.questions}")
+        axes.set_xlim(0, 1)
+    return figure
+
+
+@styled
+def echo_bars(echo: "Echo") -> "Figure":
+    """The mean rank of the context itself, beside what Replika published."""
+    figure, [axes] = grid(1, 1, 0.9 + 0.3 * len(echo.rows))
+    bars(axes, ((row.model, row.figures["mean rank"]) for row in echo.rows), digits=1)
+    for rank, text in ((0.9, "Replika before: 0.9"), (19.4, "Replika after: 19.4")):
+        axes.axvline(rank, color=QUIET, linewidth=0.9, linestyle=":", zorder=1)
+        beside(axes, text, (rank, -0.62))
+    axes.set_xlim(0, max(24.0, *(row.figures["mean rank"].high * 1.05 for row in echo.rows)))
+    axes.set_xlabel(f"replies nearer to the context than its own last message, of {echo.candidates} (mean)")
+    return figure
+
+
+@styled
+def vote_bars(rated: "Sequence[Rated]") -> "Figure":
+    """AUC with its interval, a panel a source: all replies, and those in words that are new."""
+    figure, panels = grid(len(rated), 2, 0.45 + 0.26 * len(rated[0].rows))
+    for axes, part in zip(panels, rated, strict=True):
+        bars(axes, ((row.model, row.figures["AUC"]) for row in part.rows), start=0.5)
+        axes.set_title(f"{label(part)}, n = {part.replies}")
+        axes.axvline(0.5, color=QUIET, linewidth=0.9)
+        axes.set_xlim(0.3, 1)
+    panels[-1].set_xlabel("AUC; 0.5 knows nothing")
+    return figure
+
+
+@styled
+def reliability(rated: "Sequence[Rated]") -> "Figure":
+    """The share of likes against the predicted probability, a panel a source; 95 % intervals by Wilson's formula."""
+    figure, panels = grid(len(rated), 4, 2.7)
+    for axes, part in zip(panels, rated, strict=True):
+        axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.9, linestyle=":", zorder=1)
+        for found in part.bins:
+            axes.plot([found.predicted] * 2, wilson(found), color=ORANGE, linewidth=1.0, alpha=0.55, zorder=2)
+        axes.plot(
+            [b.predicted for b in part.bins], [b.liked for b in part.bins], "o", color=ORANGE, markersize=4, zorder=3
+        )
+        axes.set_title(f"{part.source}, n = {part.replies}")
+        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    panels[0].set_ylabel("share of likes")
+    panels[0].set_xlabel("predicted probability of a like")
+    return figure
+
+
+def wilson(found: "Bin", z: float = 1.96) -> tuple[float, float]:
+    """The interval of a share (Wilson 1927)."""
+    share, count = found.liked, found.items
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return middle - half, middle + half
+
+
+@styled
+def pool_lines(rows: "Sequence[Row]", abstains: float) -> "Figure":
+    """What is found, and how much of it is right, by threshold of similarity."""
+    figure, [axes] = grid(1, 1, 2.8)
+    thresholds = [float(row.model) for row in rows]
+    for name, shade in (("found", SLATE), ("of the right situation", BLUE)):
+        shown = [row.figures[name] for row in rows]
+        axes.fill_between(thresholds, [f.low for f in shown], [f.high for f in shown], color=shade, alpha=0.15, lw=0)
+        axes.plot(thresholds, [f.value for f in shown], color=shade, linewidth=2.0)
+        axes.text(thresholds[-1] + 0.008, shown[-1].value, name, color=shade, va="center")
+    axes.axvline(abstains, color=QUIET, linewidth=0.9, linestyle=":")
+    beside(axes, "proposes from here on", (abstains, 0.03))
+    axes.set(xlim=(thresholds[0], thresholds[-1] + 0.12), ylim=(0, 1.02), xlabel="similarity")
+    axes.set_xticks(thresholds[::2])
+    return figure
+
+
+@styled
+def bit_bars(found: "Bits") -> "Figure":
+    """Bits per character with their intervals, a panel a source."""
+    sources = list(found.rows[0].figures)
+    figure, panels = grid(len(sources), 3, 0.5 + 0.24 * len(found.rows))
+    for axes, source in zip(panels, sources, strict=True):
+        bars(axes, ((row.model, row.figures[source]) for row in found.rows))
+        axes.set_title(f"{source}, n = {found.dialogs.get(source, 0)}")
+        axes.set_xlim(0, 1.05 * max(figure.high for row in found.rows for figure in row.figures.values()))
+    panels[-1].set_xlabel("bits per character")
+    return figure
+
+
+@styled
+def reply_bars(found: "Replies") -> "Figure":
+    """What replies are like, a panel a figure, each on its own scale."""
+    names = list(found.rows[0].figures)
+    figure, panels = grid(len(names), 3, 0.5 + 0.24 * len(found.rows), shared=False)
+    for axes, name in zip(panels, names, strict=True):
+        bars(axes, ((row.model, row.figures[name]) for row in found.rows), digits=1 if name == "words" else 3)
+        axes.set_title(name)
+        axes.set_xlim(0, max(0.05, *(row.figures[name].high * 1.05 for row in found.rows)))
+    return figure

@@ -1,0 +1,165 @@
+"""What the report says about its pictures: one sentence each, made of the figures in it."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from bot.cli.run_file import Run
+from bot.cli.tables import is_ours, label
+
+if TYPE_CHECKING:
+    from generation.evaluate import Bits, Replies
+    from ranking.echo import Echo
+    from ranking.rated import Rated
+    from ranking.selection import Selected
+    from storage.estimates import Estimate, Row
+
+INTERVALS = (
+    "Everything is measured on held-back dialogs. Intervals hold 95 % of a bootstrap over whole dialogs; differences "
+    "are paired: both models are measured on the same draws."
+)
+SELECTION = (
+    "Twenty replies, one of which really came next; the others come from other dialogs of the same source. The ranker "
+    "reads all twenty: a retriever's best twenty of twenty would be the same set, so there is no row for the two "
+    "together. A ranker that does not see the context has to be at chance, or the test would leak."
+)
+ECHO = (
+    "People's own last messages are put among the replies that can be found. Giving them back is what a model of "
+    "likeness does by nature; here a high rank is good. Replika's ranks are from another pool, so they compare in kind "
+    "only."
+)
+VOTES = (
+    "Does a higher score go with a like? The majority knows the share of likes of each source, reply length is a "
+    "regression on it, wording is how often these very words were liked in the train split. New wordings are replies "
+    "whose words the train split does not have. Intervals of the ECE lie a little high: resampling adds scatter."
+)
+GENERATOR = (
+    "What unseen text costs the generator, beside a 5-gram model with Kneser-Ney smoothing of the train split; and "
+    "what it says at places in held-back dialogs, beside what people said there."
+)
+POOL = (
+    "Each message that a reply of the pool is for is asked with itself left out. Found is how often anything is as "
+    "near as the threshold; of the right situation, how often the nearest then belongs where the message does."
+)
+
+Headline: TypeAlias = "tuple[str, Estimate, Estimate, str, Estimate]"
+"""What is measured, ours, the baseline's, the baseline's name, the difference."""
+
+
+def headlines(run: Run) -> Iterator[Headline]:
+    """The figures that matter most."""
+    whole = run.ranking.selection[0]
+    for row in _ours(whole.rows):
+        yield _headline(f"{row.model}: R@1 of 20, {whole.source}", "R@1", row, whole.rows)
+    for row in _ours(run.ranking.echo.rows):
+        yield _headline(f"{row.model}: mean rank of the context itself", "mean rank", row, run.ranking.echo.rows)
+    for part in run.ranking.votes:
+        for row in _ours(part.rows):
+            yield _headline(f"{row.model}: AUC on votes, {label(part)}", "AUC", row, part.rows)
+    costs = run.generator.bits.rows
+    for row in _ours(costs):
+        if row.against:
+            source = list(row.figures)[-1]
+            yield _headline(f"generator {row.model}: bits per character, {source}", source, row, costs)
+
+
+def recall_at_one(selected: "Sequence[Selected]") -> str:
+    """What the bars of R@1 show."""
+    whole = selected[0]
+    found = "; ".join(f"{row.model} {_percent(row.figures['R@1'])}" for row in _ours(whole.rows))
+    plain = max((r for r in whole.rows if "MiniLM" in r.model), key=lambda r: r.figures["R@1"].value)
+    words = max((r for r in whole.rows if r.model.startswith(("BM25", "TF"))), key=lambda r: r.figures["R@1"].value)
+    others = "; ".join(f"{row.model} {_percent(row.figures['R@1'])}" for row in (plain, words))
+    return f"The true reply comes first, over {whole.questions} contexts ({whole.source}): {found}; {others}."
+
+
+def recall(selected: "Sequence[Selected]") -> str:
+    """What the curves of R@k show."""
+    whole = selected[0]
+    five = ", ".join(f"{row.model} {_percent(row.figures['R@5'])}" for row in _ours(whole.rows))
+    blind = next(row for row in whole.rows if row.model == "ranker, reply alone").figures["R@5"]
+    at_chance = (
+        "as chance does, so the test does not leak" if blind.low <= 0.25 <= blind.high else "where chance has 25 %"
+    )
+    return f"Among the first five: {five}; without the context the ranker has {_percent(blind)}, {at_chance}."
+
+
+def echo(found: "Echo") -> str:
+    """What the bars of echo show."""
+    parts = [f"{row.model} {row.figures['mean rank'].value:.1f}" for row in found.rows]
+    return f"Of {found.candidates} texts so many are nearer to a context than its own last message: {'; '.join(parts)}."
+
+
+def votes(rated: "Sequence[Rated]") -> str:
+    """What the bars of AUC show."""
+    clear: dict[str, list[str]] = {}
+    for part in rated:
+        for row in _ours(part.rows):
+            gap = row.against["AUC"]
+            if gap.low > 0 or gap.high < 0:
+                clear.setdefault(f"{row.model} is {'above' if gap.low > 0 else 'below'}", []).append(label(part))
+    if not clear:
+        return "Nowhere is a difference to wording clear of zero."
+    parts = "; ".join(f"{what} wording on {', '.join(sources)}" for what, sources in clear.items())
+    return f"By an interval that excludes zero, {parts}; all other differences hold zero."
+
+
+def calibration(rated: "Sequence[Rated]") -> str:
+    """What the reliability diagrams show."""
+    parts = [
+        f"{part.source} {row.figures['ECE'].value:.3f} ({part.floor:.3f})"
+        for part in rated
+        for row in _ours(part.rows)[:1]
+    ]
+    return (
+        "On the dotted line a probability keeps its word; the expected calibration error over 15 bins of equal mass is "
+        f"{', '.join(parts)}, in brackets what true probabilities would show on so few votes."
+    )
+
+
+def pool(rows: "Sequence[Row]", abstains: float) -> str:
+    """What the lines of the pool show."""
+    least = min(rows, key=lambda row: abs(float(row.model) - abstains))
+    right = [_percent(row.figures["of the right situation"]) for row in (least, rows[-1])]
+    found = [_percent(row.figures["found"]) for row in (least, rows[-1])]
+    return (
+        f"At a similarity of {least.model}, about where retrieval begins to propose, something is found for {found[0]} "
+        f"of messages, and {right[0]} of that is right; at {rows[-1].model} it is {found[1]} and {right[1]}."
+    )
+
+
+def bits(found: "Bits") -> str:
+    """What the bars of bits per character show."""
+    source = list(found.rows[0].figures)[-1]
+    costs = ", ".join(f"{row.model} {row.figures[source].value:.2f}" for row in found.rows)
+    parts = []
+    for row in _ours(found.rows):
+        under = sum(gap.high < 0 for name, gap in row.against.items() if name != source)
+        if row.against:
+            parts.append(
+                f"; {row.model} is under the 5-gram model, clear of zero, on {under} of {len(row.against) - 1}"
+            )
+    return f"Bits per character of unseen text, {source}: {costs}{''.join(parts)} sources."
+
+
+def replies(found: "Replies") -> str:
+    """What the bars of replies show."""
+    people, *models = found.rows
+    said = ", ".join(f"{row.model} {row.figures['words'].value:.1f}" for row in models)
+    twos = ", ".join(f"{row.model} {row.figures['distinct-2'].value:.2f}" for row in models)
+    return (
+        f"People's replies have {people.figures['words'].value:.1f} words on average, {said}; of their pairs of words "
+        f"{people.figures['distinct-2'].value:.2f} are distinct, {twos}."
+    )
+
+
+def _ours(rows: "Sequence[Row]") -> "list[Row]":
+    return [row for row in rows if is_ours(row.model)]
+
+
+def _headline(what: str, figure: str, row: "Row", rows: "Sequence[Row]") -> Headline:
+    baseline = next(other for other in rows if not other.against)
+    return what, row.figures[figure], baseline.figures[figure], baseline.model, row.against[figure]
+
+
+def _percent(figure: "Estimate") -> str:
+    return f"{figure.value:.0%}".replace("%", " %")

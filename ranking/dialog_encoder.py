@@ -1,0 +1,72 @@
+"""The bi-encoder of the retriever: each message becomes a unit vector by itself; a context is the weighted sum of its
+messages' vectors, the weights by how far back they lie.
+
+So a turn costs one new message only, and a dialog of n messages gives n - 1 training examples for n passes through
+BERT. That a context is a sum follows ConveRT (Henderson et al. 2020, arXiv 1911.03688).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoTokenizer, BertModel, PreTrainedTokenizerBase
+
+from ranking.delta import has_delta, origin, stored_names, with_delta
+from ranking.pretrained import ModelError
+from ranking.slices import in_slices
+
+LAGS = 8
+"""How many messages back a context reaches."""
+DECAY = 0.5
+"""What each message further back counts before training. R@1 of plain MiniLM on 995 held-back contexts, 1 in 20: 0.426
+by the last message alone, 0.478 with 0.5, 0.457 with 0.85."""
+MESSAGE_TOKENS = 64
+
+
+class DialogEncoder(nn.Module):
+    """Texts to vectors, and vectors of messages to vectors of contexts."""
+
+    def __init__(self, bert: BertModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__()
+        self.bert, self.tokenizer = bert, tokenizer
+        self.lags = nn.Parameter(torch.tensor([DECAY**lag for lag in range(LAGS)]))
+
+    def forward(self, texts: Sequence[str]) -> torch.Tensor:
+        """Unit vectors, shape (texts, width): the mean of the last layer over a text's tokens."""
+        if not texts:
+            return self.lags.new_zeros(0, self.bert.config.hidden_size)
+        rows = [{"input_ids": self.tokenizer.encode(t, truncation=True, max_length=MESSAGE_TOKENS)} for t in texts]
+        return in_slices(rows, self.tokenizer, self._pooled, self.lags.device)
+
+    def _pooled(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        hidden = self.bert(**batch).last_hidden_state.float()
+        weights = batch["attention_mask"].unsqueeze(-1).float()
+        return functional.normalize((hidden * weights).sum(1) / weights.sum(1), dim=-1)
+
+    def contexts(self, vectors: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+        """Unit vectors of contexts, shape (contexts, width). `before` has shape (contexts, lags): which rows of
+        `vectors` are the messages of each, the newest first, -1 where there are no more."""
+        padded = torch.cat([vectors, vectors.new_zeros(1, vectors.shape[1])])
+        summed = sum(self.lags[lag] * padded[before[:, lag]] for lag in range(before.shape[1]))
+        assert isinstance(summed, torch.Tensor)
+        return functional.normalize(summed, dim=-1)
+
+
+def load_dialog_encoder(name: str = "") -> DialogEncoder:
+    """A dialog encoder out of a folder that `kith train retriever` wrote, or a fresh one on a BERT by folder or hub id,
+    "" for the packaged MiniLM. Raises ModelError, OSError, ValueError or RuntimeError when it cannot be had."""
+    base = origin(name)
+    if has_delta(name) and "lags" not in stored_names(name):
+        raise ModelError(f"{Path(name).name} is a ranker: `kith train retriever` makes a retriever.")
+    kind = AutoConfig.from_pretrained(base).model_type
+    if kind != "bert":  # transformers would take what it can of its weights, and random ones for the rest
+        raise ModelError(f"{base} is a {kind}: a retriever starts from a BERT.")
+    bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32)
+    model = DialogEncoder(bert, AutoTokenizer.from_pretrained(base))
+    if has_delta(name):
+        state = with_delta(name, bert.state_dict())
+        model.lags.data = state.pop("lags")
+        bert.load_state_dict(state)
+    return model.eval()

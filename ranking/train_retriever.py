@@ -1,0 +1,180 @@
+"""Training the retriever: `kith train retriever --data DIALOGS --out FOLDER`.
+
+The dialog encoder learns to tell the next message from the messages of other dialogs in the batch. This is in-batch
+softmax (Henderson et al. 2017, arXiv 1705.00652). transformers' Trainer runs it: progress, checkpoints, resuming after
+a kill.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import BertModel, Trainer, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from ranking.data import DIALOG_SHARE
+from ranking.deadline import Deadline
+from ranking.delta import origin, save_delta, save_facts
+from ranking.dialog_encoder import LAGS, DialogEncoder, load_dialog_encoder
+from ranking.pool import normal
+from ranking.pretrained import ModelError
+from storage.corpora import CorpusDialog, CorpusError, read_dialogs
+
+STRETCH = 16
+"""Longest run of messages of one dialog in a batch; the rest of a long dialog is a run of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverTraining:
+    """What a run is made of."""
+
+    data: tuple[Path, ...]
+    out: Path
+    base: str = ""
+    """A BERT by folder or hub id ("": the packaged MiniLM), or the folder of a retriever to train onward."""
+    epochs: float = 1.0
+    batch: int = 24
+    """Runs of messages a step; all their messages are candidates."""
+    learning_rate: float = 5e-5
+    lag_rate: float = 3e-3
+    minutes: float = 0.0
+    seed: int = 0
+
+
+class NextMessage(nn.Module):
+    """The encoder with its loss."""
+
+    def __init__(self, encoder: DialogEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.log_scale = nn.Parameter(torch.tensor(3.0))
+
+    def forward(
+        self, texts: list[str], before: torch.Tensor, target: torch.Tensor, key: torch.Tensor, run: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Cross-entropy over the batch's messages. Those that say the same as the true one do not count (`key`), nor
+        those of the same dialog (`run`): telling them apart unlearns the topic."""
+        vectors = self.encoder(texts)
+        scores = self.encoder.contexts(vectors, before) @ vectors.T * self.log_scale.exp()
+        unfair = run[target].unsqueeze(1) == run.unsqueeze(0)
+        unfair |= key[target].unsqueeze(1) == key.unsqueeze(0)
+        unfair[torch.arange(len(target)), target] = False
+        return {"loss": functional.cross_entropy(scores.masked_fill(unfair, -1e4), target)}
+
+
+def train_retriever(run: RetrieverTraining) -> dict[str, Any]:
+    """Trains and writes what changed with `training.json`. Returns its facts. Raises CorpusError on unreadable data and
+    when there is none, ModelError when the base cannot be loaded."""
+    started = time.monotonic()
+    set_seed(run.seed)
+    dialogs = [d for path in run.data for d in read_dialogs(path) if d.split == "train" and d.lang in ("", "en")]
+    runs = stretches(dialogs, run.seed)
+    if not runs:
+        raise CorpusError("No dialogs to train on: none of the files has any of the train split.")
+    try:
+        encoder = load_dialog_encoder(run.base)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"The base {run.base} cannot be loaded: {error}") from error
+    bert, model = encoder.bert, NextMessage(encoder)
+    for parameter in bert.embeddings.parameters():
+        parameter.requires_grad = False
+    slow = [p for p in bert.parameters() if p.requires_grad]
+    fast = [encoder.lags, model.log_scale]
+    groups: list[dict[str, Any]] = [{"params": slow}, {"params": fast, "lr": run.lag_rate}]
+    optimizer = torch.optim.AdamW(groups, lr=run.learning_rate, weight_decay=0.01)
+    steps = max(1, int(run.epochs * len(runs) / run.batch))
+    gpu = torch.cuda.is_available()
+    bf16 = gpu or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(run.out / "checkpoints"),
+            max_steps=steps,
+            per_device_train_batch_size=run.batch,
+            bf16=bf16,
+            use_cpu=bf16 and not gpu,
+            dataloader_pin_memory=False,
+            remove_unused_columns=False,
+            logging_steps=25,
+            save_steps=200,
+            save_total_limit=1,
+            report_to="none",
+            seed=run.seed,
+        ),
+        train_dataset=runs,
+        data_collator=collate,
+        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rise_and_fall(step, steps))),
+        callbacks=[Deadline(run.minutes)],
+    )
+    checkpoints = run.out / "checkpoints"
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    encoder.cpu().eval()
+    base = origin(run.base)
+    before = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32).state_dict()
+    save_delta(run.out, base, before, {**bert.state_dict(), "lags": encoder.lags})
+    facts = {
+        "settings": {k: v for k, v in asdict(run).items() if k not in ("out", "data", "base")}
+        | {"data": [p.name for p in run.data], "base": Path(run.base).name},
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "steps": f"{trainer.state.global_step} of {steps}",
+        "messages": dict(sorted(Counter(r.source for r in runs for _ in r.texts).items())),
+        "loss": [round(row["loss"], 4) for row in trainer.state.log_history if "loss" in row][-1:],
+        "seconds": round(time.monotonic() - started),
+        "torch": torch.__version__,
+    }
+    save_facts(run.out, facts)
+    return facts
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Messages of one dialog that follow one another."""
+
+    texts: tuple[str, ...]
+    source: str
+
+
+def stretches(dialogs: Sequence[CorpusDialog], seed: int, shares: Mapping[str, float] = DIALOG_SHARE) -> list[Stretch]:
+    """Dialogs as runs of at most STRETCH messages in random order, each source at its share."""
+    draw = random.Random(seed)
+    found = []
+    for dialog in dialogs:
+        share = shares.get(dialog.source, 1.0)
+        for _ in range(int(share) + (draw.random() < share % 1)):
+            texts = tuple(m.text for m in dialog.messages)
+            cuts = range(0, max(1, len(texts) - 1), STRETCH)
+            found += [Stretch(texts[i : i + STRETCH], dialog.source) for i in cuts if len(texts[i : i + STRETCH]) > 1]
+    draw.shuffle(found)
+    return found
+
+
+def collate(runs: Sequence[Stretch]) -> dict[str, Any]:
+    """All messages of a batch; for each that has one before it which it is and what came before; and for each what it
+    says, as a number, and the run that it is of."""
+    texts = [text for run in runs for text in run.texts]
+    before, target, start = [], [], 0
+    for run in runs:
+        for place in range(1, len(run.texts)):
+            newest = [start + place - 1 - lag for lag in range(min(place, LAGS))]
+            before.append(newest + [-1] * (LAGS - len(newest)))
+            target.append(start + place)
+        start += len(run.texts)
+    keys: dict[str, int] = {}
+    key = [keys.setdefault(normal(text), len(keys)) for text in texts]
+    of = [number for number, run in enumerate(runs) for _ in run.texts]
+    indexes = {"before": before, "target": target, "key": key, "run": of}
+    return {"texts": texts, **{name: torch.tensor(values) for name, values in indexes.items()}}
+
+
+def rise_and_fall(step: int, steps: int) -> float:
+    """The learning rate's factor: up over 5 % of the steps, then down to nothing in a line."""
+    warm = max(1, steps // 20)
+    return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))

@@ -1,0 +1,71 @@
+"""A measured figure with its 95 % interval, by bootstrap over dialogs.
+
+Items of one dialog are not independent, so whole dialogs are drawn, with replacement. A difference of two models is
+paired: both are measured on the same draws.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: a model's figures by name, and how much they differ from those of a baseline."""
+
+    model: str
+    figures: Mapping[str, Estimate]
+    against: Mapping[str, Estimate] = field(default_factory=dict)
+    """Paired differences to the baseline, by the figure's name; empty for the baseline itself."""
+
+
+def draws(groups: Sequence[str], seed: int = 0, count: int = RESAMPLES) -> list[NDArray[np.intp]]:
+    """`count` bootstrap samples as indexes of items; `groups` names each item's dialog."""
+    draw = np.random.default_rng(seed)
+    _, of = np.unique(np.asarray(groups), return_inverse=True)
+    members = [np.flatnonzero(of == group) for group in range(of.max() + 1)]
+    return [
+        np.concatenate([members[group] for group in draw.integers(len(members), size=len(members))])
+        for _ in range(count)
+    ]
+
+
+def estimate(items: Floats, groups: Sequence[str], metric: Callable[[Floats], float], seed: int = 0) -> Estimate:
+    """A metric of items (first axis) with its interval; `groups` names each item's dialog."""
+    return interval(metric(items), [metric(items[chosen]) for chosen in draws(groups, seed)])
+
+
+def difference(
+    items: Floats, baseline: Floats, groups: Sequence[str], metric: Callable[[Floats], float], seed: int = 0
+) -> Estimate:
+    """How much higher a metric is for `items` than for `baseline`, of the same items in the same order, with the
+    interval of the paired difference."""
+    return interval(
+        metric(items) - metric(baseline),
+        [metric(items[chosen]) - metric(baseline[chosen]) for chosen in draws(groups, seed)],
+    )
+
+
+def interval(value: float, resampled: Sequence[float]) -> Estimate:
+    """A value with the middle 95 % of what it was in the resamples."""
+    low, high = np.nanpercentile(resampled, [2.5, 97.5])
+    return Estimate(value, float(low), float(high))

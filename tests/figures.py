@@ -1,0 +1,112 @@
+"""What an evaluation brings, made up: two sources, our models and their baselines."""
+
+from datetime import UTC, datetime
+
+from bot.cli.run_file import DataFile, Run
+from generation.evaluate import Bits, GeneratorFigures, Replies
+from ranking.echo import Echo
+from ranking.evaluate import RankingFigures
+from ranking.metrics import Bin
+from ranking.rated import Rated
+from ranking.selection import Selected
+from storage.estimates import Estimate, Row
+
+
+def estimate(value: float) -> Estimate:
+    """Give or take a tenth."""
+    return Estimate(value, value - 0.1, value + 0.1)
+
+
+def row(model: str, against: float | None = None, figure: str = "", **figures: float) -> Row:
+    """A row; `against` is the difference of `figure`, or of the first one."""
+    found = {name.replace("_", " "): estimate(value) for name, value in figures.items()}
+    compared = figure or next(iter(found))
+    return Row(model, found, {} if against is None else {compared: estimate(against)})
+
+
+def selected(source: str, questions: int) -> Selected:
+    """The ranker is best; without the context it is at chance."""
+    shares = {
+        "chance": 0.05,
+        "ranker, reply alone": 0.06,
+        "BM25, last message": 0.2,
+        "plain MiniLM, context": 0.5,
+        "retriever": 0.65,
+        "ranker": 0.75,
+    }
+    rows = [
+        Row(
+            model,
+            {"R@1": estimate(share), "R@5": estimate(0.25 if share < 0.1 else 0.9)},
+            {} if "MiniLM" in model else {"R@1": estimate(share - 0.5)},
+        )
+        for model, share in shares.items()
+    ]
+    return Selected(source, questions, questions, rows, {model: (share, 1.0) for model, share in shares.items()})
+
+
+def rated(unseen: bool, gap: float) -> Rated:
+    """The ranker is above wording by `gap`."""
+    rows = [
+        row("majority", -0.1, AUC=0.5, ECE=0.01),
+        row("wording", None, AUC=0.6, ECE=0.02),
+        row("ranker", gap, AUC=0.6 + gap, ECE=0.03),
+    ]
+    return Rated("thumbs", unseen, 120, 30, 0.4, rows, [Bin(0.2, 0.3, 60), Bin(0.8, 0.7, 60)], 0.02)
+
+
+def ranking_figures() -> RankingFigures:
+    """Of one retriever and one ranker."""
+    echo = Echo(
+        40,
+        90,
+        [
+            row("plain MiniLM, last message", -2.0, mean_rank=0.0),
+            row("plain MiniLM, context", None, mean_rank=2.0),
+            row("retriever", 20.5, mean_rank=22.5),
+        ],
+    )
+    return RankingFigures(
+        {"retriever": "v1", "ranker": "v2"},
+        [selected("all sources", 40), selected("films", 20), selected("music", 20)],
+        echo,
+        [rated(False, 0.05), rated(True, 0.2)],
+        {"selection": 3.0, "echo": 1.0, "votes": 2.0},
+    )
+
+
+def generator_figures() -> GeneratorFigures:
+    """Of one generator, better than the 5-gram model on one source of two."""
+    bits = Bits(
+        {"films": 5, "music": 5, "all sources": 10},
+        [
+            Row(
+                "starter",
+                {name: estimate(value) for name, value in (("films", 1.5), ("music", 2.0), ("all sources", 1.75))},
+                {name: estimate(value) for name, value in (("films", -0.5), ("music", 0.0), ("all sources", -0.25))},
+            ),
+            Row("5-gram", {name: estimate(2.0) for name in ("films", "music", "all sources")}),
+        ],
+    )
+    said = [Row("people", {"words": estimate(9.0), "distinct-2": estimate(0.9)})]
+    less = {"words": estimate(-2.0), "distinct-2": estimate(-0.1)}
+    said.append(Row("starter", {"words": estimate(7.0), "distinct-2": estimate(0.8)}, less))
+    return GeneratorFigures({"starter": "v3"}, bits, Replies(12, 80, said), {"bits": 2.0})
+
+
+def run() -> Run:
+    """All of it."""
+    return Run(
+        made=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        settings={"ranking": {"seed": 7}, "abstain_below": 0.4},
+        data=(DataFile("talk.jsonl", "ab" * 32, 1234),),
+        versions={"python": "3.11"},
+        models={"retriever": "v1", "ranker": "v2", "generator starter": "v3"},
+        seconds={"selection": 3.0},
+        ranking=ranking_figures(),
+        pool=[
+            Row(f"{t:.2f}", {"found": estimate(0.9 - t), "of the right situation": estimate(t)})
+            for t in (0.3, 0.4, 0.5)
+        ],
+        generator=generator_figures(),
+    )

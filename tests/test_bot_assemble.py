@@ -1,0 +1,232 @@
+"""A whole bot on tiny models: it takes up changes of the pool while it runs."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixed_answers import empty_log
+from numpy.typing import NDArray
+
+from bot.assemble import TEXTS_AT_ONCE, load_retriever, open_bot, open_store, vectors_file
+from bot.conversation import Conversation
+from bot.settings import Settings
+from ranking.retriever import Index, Retriever, build_index
+from ranking.vectors import Encoder, digest, load
+from storage.dialog import Candidate, Context, PoolEntry, Turn, new_id
+from storage.store import PoolState, SqlDialogStore
+
+pytest_plugins = ("tiny",)
+
+PATIENCE = 20.0
+"""Seconds after which a test gives up."""
+
+PIZZA = PoolEntry("food/1", "Pizza!", ("what shall we eat",), "curated")
+JOKE = PoolEntry("imported/1", "The cat sleeps, that is the joke.", ("tell me a joke please",), "imported")
+RAIN = PoolEntry("imported/2", "It rains.", ("hello there",), "imported")
+
+
+@pytest.fixture
+def settings(
+    bi_encoder_folder: str, cross_encoder_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """A bot that says what is most similar, over a curated pool of one reply, and looks at its pool all the time."""
+    empty_log(tmp_path).close()
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps({"version": "similar", "weights": {"similarity": 1.0}, "vetoes": {}}))
+    monkeypatch.setattr("bot.assemble.curated", lambda: [PIZZA])
+    monkeypatch.setattr("bot.pool_watch.LOOK_SECONDS", 0.01)
+    return Settings(
+        _env_file=None,
+        data_dir=tmp_path,
+        retriever=bi_encoder_folder,
+        ranker=cross_encoder_folder,
+        candidates=0,
+        policy=policy,
+        exploration=0,
+        threads=1,
+    )
+
+
+async def ask(bot: Conversation, text: str) -> Turn:
+    """A turn in a chat of its own, where nothing has been said before."""
+    chat = f"console:{new_id()}"
+    turn = await bot.hear(chat, chat, text, new_id())
+    assert turn is not None
+    return turn
+
+
+async def asked_until(bot: Conversation, text: str, fits: Callable[[Turn], bool]) -> Turn:
+    """Asks the same until the answer fits."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            turn = await ask(bot, text)
+            if fits(turn):
+                return turn
+            await asyncio.sleep(0.01)
+
+
+def says(entry: PoolEntry) -> Callable[[Turn], bool]:
+    return lambda turn: turn.decision.reply == entry.reply
+
+
+def size(turn: Turn) -> int:
+    """How many replies the pool had, by the version that was logged."""
+    return int(turn.versions["retrieval"].split()[-2])
+
+
+async def comes_true(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if what():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_running_bot_says_what_was_added_and_no_longer_what_was_removed(settings: Settings) -> None:
+    with open_store(settings) as owner:
+        async with open_bot(settings) as bot:
+            assert not says(JOKE)(await ask(bot, "tell me a joke please"))
+            owner.add_pool_entries([JOKE])
+            assert size(await asked_until(bot, "tell me a joke please", says(JOKE))) == 2
+            owner.remove_pool_entry(JOKE.id)
+            owner.add_pool_entries([RAIN])
+            turn = await asked_until(bot, "hello there", says(RAIN))
+            assert size(turn) == 2
+            assert owner.turn(turn.id) == turn
+            assert not says(JOKE)(await ask(bot, "tell me a joke please"))
+
+
+async def test_a_pool_that_changes_while_the_bot_starts_is_taken_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(settings) as owner:
+
+        def load_and_change(*given: object) -> Retriever:
+            retriever = load_retriever(settings, owner)
+            owner.add_pool_entries([JOKE])
+            return retriever
+
+        monkeypatch.setattr("bot.assemble.load_retriever", load_and_change)
+        async with open_bot(settings) as bot:
+            await asked_until(bot, "tell me a joke please", says(JOKE))
+
+
+async def test_turns_that_are_asked_while_an_index_is_made_are_answered_from_the_old_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def slowly(entries: Sequence[PoolEntry], encoder: Encoder) -> Index:
+        begun.set()
+        assert go.wait(PATIENCE)
+        return build_index(entries, encoder)
+
+    monkeypatch.setattr("bot.assemble.build_index", slowly)
+    with open_store(settings) as owner:
+        async with open_bot(settings) as bot:
+            owner.add_pool_entries([JOKE])
+            await comes_true(begun.is_set)
+            for _ in range(2):
+                turn = await ask(bot, "tell me a joke please")
+                assert not says(JOKE)(turn)
+                assert size(turn) == 1
+            go.set()
+            assert size(await asked_until(bot, "tell me a joke please", says(JOKE))) == 2
+
+
+async def test_an_index_never_changes_within_a_batch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, proposing, go = threading.Event(), threading.Event(), threading.Event()
+    propose = Retriever.propose
+
+    def slowly(self: Retriever, contexts: Sequence[Context]) -> list[list[Candidate]]:
+        proposing.set()
+        assert go.wait(PATIENCE)
+        return propose(self, contexts)
+
+    def noted(entries: Sequence[PoolEntry], encoder: Encoder) -> Index:
+        index = build_index(entries, encoder)
+        made.set()
+        return index
+
+    monkeypatch.setattr(Retriever, "propose", slowly)
+    monkeypatch.setattr("bot.assemble.build_index", noted)
+    with open_store(settings) as owner:
+        async with open_bot(settings) as bot:
+            turn = asyncio.create_task(ask(bot, "tell me a joke please"))
+            await comes_true(proposing.is_set)
+            owner.add_pool_entries([JOKE])
+            await comes_true(made.is_set)
+            await asyncio.sleep(0.1)  # in which the index would be put in place, if it did not wait
+            go.set()
+            assert size(await turn) == 1
+            assert not says(JOKE)(await turn)
+            await asked_until(bot, "tell me a joke please", says(JOKE))
+
+
+async def test_a_database_that_is_away_for_a_moment_is_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, looks, pool_state = threading.Event(), [0], SqlDialogStore.pool_state
+
+    def flaky(self: SqlDialogStore) -> PoolState:
+        looks[0] += 1
+        if away.is_set():
+            raise ConnectionError("server closed the connection")
+        return pool_state(self)
+
+    monkeypatch.setattr(SqlDialogStore, "pool_state", flaky)
+    with open_store(settings) as owner:
+        async with open_bot(settings) as bot:
+            away.set()
+            before = looks[0]
+            await comes_true(lambda: looks[0] > before + 3)
+            owner.add_pool_entries([JOKE])
+            assert (await ask(bot, "hello there")).decision.reply
+            away.clear()
+            await asked_until(bot, "tell me a joke please", says(JOKE))
+    assert caplog.text.count("ConnectionError: server closed the connection") == 1
+
+
+async def test_new_texts_are_embedded_a_few_at_a_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    new: list[int] = []
+    remembered = Encoder.remembered
+
+    def counted(self: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
+        new.append(len({text for text in texts if digest(text) not in self.known}))
+        return remembered(self, texts)
+
+    many = [PoolEntry(f"imported/{n}", f"number {n}", (f"say {n}", "count"), "imported") for n in range(30)]
+    with open_store(settings) as owner:
+        async with open_bot(settings) as bot:
+            monkeypatch.setattr(Encoder, "remembered", counted)
+            owner.add_pool_entries(many)
+            await asked_until(bot, "say 7", lambda turn: size(turn) == 31)
+    assert max(new) <= TEXTS_AT_ONCE
+    assert sum(new) == 30 + 30 + 1
+
+
+async def test_vectors_are_kept_for_the_next_start_and_go_with_their_texts(settings: Settings) -> None:
+    def kept() -> int:
+        return len(load(vectors_file(settings), Path(settings.retriever).name))
+
+    with open_store(settings) as owner:
+        async with open_bot(settings):
+            owner.add_pool_entries([JOKE, RAIN])
+            await comes_true(lambda: kept() == 6)
+            owner.remove_pool_entry(JOKE.id)
+            await comes_true(lambda: kept() == 4)
+        owner.remove_pool_entry(RAIN.id)
+        load_retriever(settings, owner)
+        assert kept() == 2
+
+
+async def test_without_retrieval_there_is_nothing_to_watch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.assemble.load_retriever", None)
+    async with open_bot(settings.model_copy(update={"retrieved": 0})) as bot:
+        turn = await ask(bot, "hello there")
+    assert turn.decision.reason == "fallback"
+    assert "retrieval" not in turn.versions

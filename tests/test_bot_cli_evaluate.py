@@ -1,0 +1,172 @@
+"""`kith evaluate`: its tables, its file, and what it says when something is missing."""
+
+import hashlib
+import io
+import json
+import math
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from figures import estimate, generator_figures, ranking_figures, run
+
+from bot.cli import main, measuring, tables
+from bot.cli.run_file import as_json, data_files, save_run, versions, write_whole
+from bot.settings import Settings, UserError, env_name
+from ranking.evaluate import RankingEvaluation
+from ranking.metrics import Bin
+from storage.corpora import CorpusError
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings but the default ones, in an empty folder."""
+    for field in Settings.model_fields:
+        monkeypatch.delenv(env_name(field), raising=False)
+    monkeypatch.setenv("KITH_DATA_DIR", str(tmp_path / "kith"))
+    monkeypatch.chdir(tmp_path)
+
+
+def printed(show: Callable[[], None]) -> str:
+    with redirect_stdout(io.StringIO()) as out:
+        show()
+    return out.getvalue()
+
+
+# Tables
+
+
+def test_tables_fit_120_columns_with_every_figure_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    out = printed(lambda: tables.show_ranking(ranking_figures()))
+    assert max(map(len, out.splitlines())) <= 120
+    assert "Selection, 1 in 20: films, 20 contexts of 20 dialogs" in out
+    assert "thumbs (new wordings) +0.200 [+0.100, +0.300]" in [" ".join(line.split()) for line in out.splitlines()]
+
+
+def test_figures_have_three_decimals_or_one_where_there_are_tens() -> None:
+    assert tables.cell(estimate(0.5)) == "0.500 [0.400, 0.600]"
+    assert tables.cell(estimate(0.05), signed=True) == "+0.050 [-0.050, +0.150]"
+    assert tables.cell(estimate(9.93)) == "9.9 [9.8, 10.0]"
+    assert tables.cell(estimate(math.nan)).strip() == "–"
+
+
+@pytest.mark.parametrize("model", ["retriever", "ranker", "ranker hub/model", "starter"])
+def test_models_that_are_measured_are_ours(model: str) -> None:
+    assert tables.is_ours(model)
+    assert not tables.is_ours(f"{model}, reply alone")
+
+
+# The run's file
+
+
+def test_the_file_of_a_run_has_everything_and_is_json_to_anybody(tmp_path: Path) -> None:
+    file = save_run(tmp_path / "deep" / "down", run())
+    assert file.name == "run-20260102-030405.json"
+    found = json.loads(file.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert found["made"] == "2026-01-02T03:04:05+00:00"
+    assert found["data"] == [{"name": "talk.jsonl", "sha256": "ab" * 32, "bytes": 1234}]
+    whole = found["ranking"]["selection"][0]
+    assert whole["rows"][-1]["model"] == "ranker"
+    assert whole["rows"][-1]["figures"]["R@1"] == {"value": 0.75, "low": 0.65, "high": 0.85}
+    assert whole["rows"][-1]["against"]["R@1"]["value"] == 0.25
+    assert found["ranking"]["votes"][0]["bins"][0] == {"predicted": 0.2, "liked": 0.3, "items": 60}
+    assert [part.name for part in (tmp_path / "deep" / "down").iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (math.nan, None),
+        (math.inf, None),
+        (1 / 3, 0.333333),
+        (Bin(0.5, 0.25, 4), {"predicted": 0.5, "liked": 0.25, "items": 4}),
+        ((1, "a"), [1, "a"]),
+        (Path("a/b"), "a/b"),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
+    ],
+)
+def test_values_become_json(value: Any, shown: Any) -> None:
+    assert as_json({"it": value}) == {"it": shown}
+
+
+def test_data_files_are_named_by_what_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl").write_bytes(b"two")
+    (tmp_path / "a.jsonl.gz").write_bytes(b"one")
+    (tmp_path / "README.md").write_bytes(b"no data")
+    found = data_files([tmp_path, tmp_path / "b.jsonl"])
+    assert [Path(file.name).name for file in found] == ["a.jsonl.gz", "b.jsonl"]
+    assert found[1].sha256 == hashlib.sha256(b"two").hexdigest()
+    with pytest.raises(CorpusError, match="nowhere"):
+        data_files([tmp_path / "nowhere.jsonl"])
+
+
+def test_versions_name_what_figures_depend_on() -> None:
+    found = versions()
+    assert {"python", "machine", "kith", "torch", "scikit-learn", "bm25s"} <= set(found)
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_whole(tmp_path / "file" / "report.html", "")
+
+
+# The commands
+
+
+def test_everything_is_measured_once_and_shown_three_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[RankingEvaluation] = []
+    data = tmp_path / "talk.jsonl"
+    data.write_text("{}\n")
+
+    def evaluate(what: RankingEvaluation) -> Any:
+        asked.append(what)
+        return ranking_figures()
+
+    monkeypatch.setattr("ranking.evaluate.evaluate_ranking", evaluate)
+    monkeypatch.setattr("generation.evaluate.evaluate_generator", lambda _: generator_figures())
+    monkeypatch.setattr(measuring, "pool_rows", lambda *_: run().pool)
+    options = ["--data", str(data), "--votes", str(data), "--retriever", "mine", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", "all", *options, "--quick", "--seed", "3"]) == 0
+    out = capsys.readouterr().out
+    assert (asked[0].retrievers, asked[0].rankers, asked[0].seed) == (("mine",), ("",), 3)
+    assert asked[0].positions < 100
+    [kept] = (tmp_path / "out").glob("run-*.json")
+    found = json.loads(kept.read_text())
+    assert found["settings"]["ranking"]["seed"] == 3
+    assert found["data"][0]["sha256"] == hashlib.sha256(b"{}\n").hexdigest()
+    assert "How good is Kith" in (tmp_path / "out" / "report.html").read_text()
+    for title in ("Selection, 1 in 20", "Echo", "Votes", "Pool", "Bits per character", "Replies", str(kept)):
+        assert title in out
+    assert main(["evaluate", "all", *options, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ranking"] == found["ranking"]
+
+
+@pytest.mark.parametrize(("library", "module"), [("bm25s", "ranking.baselines"), ("matplotlib", "bot.cli.plots")])
+def test_a_library_that_is_missing_is_one_sentence_and_code_2(
+    library: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "talk.jsonl").write_text("{}\n")
+    monkeypatch.setitem(sys.modules, library, None)
+    for name in [name for name in sys.modules if name in (module, "ranking.evaluate", "bot.cli.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    talk = str(tmp_path / "talk.jsonl")
+    assert main(["evaluate", "all", "--data", talk, "--votes", talk, "--out", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert err == f"kith: This needs {library}: pip install -e '.[evaluate]' where Kith's source is.\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_that_is_not_there_is_one_sentence_and_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "all", "--data", "no.jsonl", "--votes", "no.jsonl", "--out", "out"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "no.jsonl" in err
+    assert err.count("\n") == 1

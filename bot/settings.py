@@ -91,6 +91,14 @@ class Settings(BaseSettings):
     def _expand(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else None
 
+    @field_validator("generator", "retriever", "ranker")
+    @classmethod
+    def _there(cls, name: str) -> str:
+        """A name that can only be a folder's is one: a hub's client would speak of repositories."""
+        if name.startswith(("/", "./", "../", "~")) and not Path(name).expanduser().is_dir():
+            raise ValueError(f"there is no folder {name}")
+        return str(Path(name).expanduser()) if name.startswith("~") else name
+
     @property
     def database(self) -> str:
         """The database's URL, with the default filled in."""
@@ -115,6 +123,11 @@ def load_settings() -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         field = str(first["loc"][0]) if first["loc"] else ""
         name = env_name(field.lower()) if field.lower() in Settings.model_fields else field
+        if first["type"] == "extra_forbidden":
+            raise UserError(
+                f"{name} is not a setting of Kith: correct or remove it in .env or kith.toml (there names are in lower "
+                "case, without KITH_)."
+            ) from None
         raise UserError(f"The setting {name} is wrong: {first['msg']} (environment, .env or kith.toml).") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, SettingsError, OSError) as error:
         raise UserError(f"The settings cannot be read ({error}): mend .env or kith.toml.") from None

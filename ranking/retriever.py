@@ -12,14 +12,14 @@ from storage.dialog import Candidate, Context, PoolEntry
 
 CONTEXT_WEIGHT = 0.8
 """How much the likeness of the message to a context counts against that of the context to the reply: a reply should
-answer the message, not resemble it. Of the pool's own contexts, each asked with itself left out, 0.60, 0.61, 0.62, 0.60
-and 0.59 find their situation with 0.5, 0.65, 0.8, 0.9 and 1; likes of 595 retrieved replies are told with an AUC of
-0.66, 0.70, 0.72, 0.72 and 0.72."""
+answer the message, not resemble it. Measured on a pool of 298 situations: of its own contexts, each asked with itself
+left out, 0.60, 0.61, 0.62, 0.60 and 0.59 find their situation with 0.5, 0.65, 0.8, 0.9 and 1; likes of 595 replies
+retrieved from it are told with an AUC of 0.66, 0.70, 0.72, 0.72 and 0.72."""
 
 ABSTAIN_BELOW = 0.35
-"""Similarity under which nothing is proposed. At it something is found for all of the pool's own contexts and for 56 %
-of 600 messages out of public dialogs. Of replies retrieved between 0.4 and 0.55 13 % of 231 were liked, of the starter
-generator's 2 of 238: abstaining early helps nobody, and `similarity` has a weight."""
+"""Similarity under which nothing is proposed. At it something was found for all of that pool's own contexts and for
+56 % of 600 messages out of public dialogs. Of replies retrieved between 0.4 and 0.55 13 % of 231 were liked, of the
+starter generator's 2 of 238: abstaining early helps nobody, and `similarity` has a weight."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,7 @@ def train_ranker(run: RankerTraining) -> dict[str, Any]:
     seen = steps[: trainer.state.global_step]
     facts = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "retriever": encoder.version,
         "steps": f"{trainer.state.global_step} of {len(steps)}",
         "choices": dict(sorted(Counter(choice.source for step in seen for choice in step.choices).items())),
         "votes": dict(sorted(Counter(vote.source for step in seen for vote in step.votes).items())),

@@ -69,7 +69,7 @@ def test_a_misspelt_name_does_not_go_unnoticed(place: Path, monkeypatch: pytest.
 
 def test_so_does_one_in_kith_toml(place: Path) -> None:
     (place / "kith.toml").write_text("candidate = 2\n")
-    with pytest.raises(UserError, match="candidate"):
+    with pytest.raises(UserError, match=r"^candidate is not a setting of Kith: .*without KITH_"):
         load_settings()
 
 
@@ -84,6 +84,9 @@ def test_so_does_one_in_kith_toml(place: Path) -> None:
         ("KITH_REMOTE_URL", "localhost:8000"),
         ("KITH_LOG_LEVEL", "LOUD"),
         ("TELEGRAM_API_URL", "ftp://example.org"),
+        ("KITH_RANKER", "/no/such/folder"),
+        ("KITH_GENERATOR", "./nowhere"),
+        ("KITH_RETRIEVER", "~/no such folder"),
     ],
 )
 def test_a_wrong_value_is_one_sentence_that_names_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -94,7 +94,10 @@ def remove(entry_id: Annotated[str, typer.Argument(metavar="ID")], as_json: Json
 
     with open_log() as store:
         if not store.remove_pool_entry(entry_id):
-            raise UserError(f"No liked or imported reply is called {entry_id}: `kith pool list` shows them all.")
+            raise UserError(
+                f"No liked or imported reply is called {entry_id}: `kith pool list --origin imported` and "
+                "`--origin liked` show them; curated ones cannot be removed."
+            )
     if as_json:
         show_json({"removed": entry_id})
     else:

@@ -56,7 +56,9 @@ def ranker(
     votes: Annotated[list[Path], typer.Option(help="Rated replies, likewise.")],
     out: Out,
     base: Base = "",
-    retriever: Annotated[str, typer.Option(help="Bi-encoder that finds near but wrong replies.")] = "",
+    retriever: Annotated[
+        str, typer.Option(help="Bi-encoder whose relevance the ranker adds; it also finds wrong replies.")
+    ] = "",
     positions: Annotated[int, typer.Option(min=0, help="Places in dialogs to learn from.")] = 16_000,
     pool_replies: Annotated[int, typer.Option(min=0, help="Examples from the curated pool.")] = 2_000,
     epochs: Annotated[float, typer.Option(min=0)] = 1.0,

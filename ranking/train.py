@@ -20,18 +20,17 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional
-from transformers import AutoModel, Trainer, TrainingArguments, set_seed
+from transformers import AutoModel, Trainer, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from ranking.cross_encoder import CrossEncoder, load_cross_encoder
 from ranking.data import Choice, Pair, choices, for_calibration, pool_choices, positions, rated_pairs
-from ranking.deadline import Deadline
 from ranking.delta import origin, save_delta, save_facts
 from ranking.encoders import load_encoder
 from ranking.pool import curated
 from ranking.pretrained import ModelError
 from ranking.ranker import log_odds
-from ranking.train_retriever import rise_and_fall
+from ranking.training import Deadline, arguments, rise_and_fall
 from ranking.vectors import Encoder
 from storage.corpora import CorpusError, RatedReply, read_dialogs, read_ratings
 from storage.dialog import Context
@@ -127,8 +126,6 @@ def train_ranker(run: RankerTraining) -> dict[str, Any]:
     for parameter in model.model.base_model.embeddings.parameters():
         parameter.requires_grad = False
     learner = LikelyLiked(model, encoder, sorted({pair.source for pair in pairs}))
-    gpu = torch.cuda.is_available()
-    bf16 = gpu or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     fast = [learner.biases] if model.mix is None else [learner.biases, model.mix]
     slow = [p for p in model.model.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [{"params": slow}, {"params": fast, "lr": run.mix_rate, "weight_decay": 0.0}]
@@ -136,20 +133,7 @@ def train_ranker(run: RankerTraining) -> dict[str, Any]:
     checkpoints = run.out / "checkpoints"
     trainer = InOrder(
         model=learner,
-        args=TrainingArguments(
-            output_dir=str(checkpoints),
-            max_steps=len(steps),
-            per_device_train_batch_size=1,
-            bf16=bf16,
-            use_cpu=bf16 and not gpu,
-            dataloader_pin_memory=False,
-            remove_unused_columns=False,
-            logging_steps=25,
-            save_steps=200,
-            save_total_limit=1,
-            report_to="none",
-            seed=run.seed,
-        ),
+        args=arguments(checkpoints, len(steps), 1, run.seed),
         train_dataset=steps,
         data_collator=lambda items: {"steps": items},
         optimizers=(

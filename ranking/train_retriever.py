@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import BertModel, Trainer, TrainingArguments, set_seed
+from transformers import BertModel, Trainer, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from ranking.data import DIALOG_SHARE
-from ranking.deadline import Deadline
 from ranking.delta import origin, save_delta, save_facts
 from ranking.dialog_encoder import LAGS, DialogEncoder, load_dialog_encoder
 from ranking.pool import normal
 from ranking.pretrained import ModelError
+from ranking.training import Deadline, arguments, rise_and_fall
 from storage.corpora import CorpusDialog, CorpusError, read_dialogs
 
 STRETCH = 16
@@ -91,30 +91,15 @@ def train_retriever(run: RetrieverTraining) -> dict[str, Any]:
     groups: list[dict[str, Any]] = [{"params": slow}, {"params": fast, "lr": run.lag_rate}]
     optimizer = torch.optim.AdamW(groups, lr=run.learning_rate, weight_decay=0.01)
     steps = max(1, int(run.epochs * len(runs) / run.batch))
-    gpu = torch.cuda.is_available()
-    bf16 = gpu or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    checkpoints = run.out / "checkpoints"
     trainer = Trainer(
         model=model,
-        args=TrainingArguments(
-            output_dir=str(run.out / "checkpoints"),
-            max_steps=steps,
-            per_device_train_batch_size=run.batch,
-            bf16=bf16,
-            use_cpu=bf16 and not gpu,
-            dataloader_pin_memory=False,
-            remove_unused_columns=False,
-            logging_steps=25,
-            save_steps=200,
-            save_total_limit=1,
-            report_to="none",
-            seed=run.seed,
-        ),
+        args=arguments(checkpoints, steps, run.batch, run.seed),
         train_dataset=runs,
         data_collator=collate,
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rise_and_fall(step, steps))),
         callbacks=[Deadline(run.minutes)],
     )
-    checkpoints = run.out / "checkpoints"
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     encoder.cpu().eval()
     base = origin(run.base)
@@ -172,9 +157,3 @@ def collate(runs: Sequence[Stretch]) -> dict[str, Any]:
     of = [number for number, run in enumerate(runs) for _ in run.texts]
     indexes = {"before": before, "target": target, "key": key, "run": of}
     return {"texts": texts, **{name: torch.tensor(values) for name, values in indexes.items()}}
-
-
-def rise_and_fall(step: int, steps: int) -> float:
-    """The learning rate's factor: up over 5 % of the steps, then down to nothing in a line."""
-    warm = max(1, steps // 20)
-    return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))

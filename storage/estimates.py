@@ -1,7 +1,7 @@
 """A measured figure with its 95 % interval, by bootstrap over dialogs.
 
-Items of one dialog are not independent, so whole dialogs are drawn, with replacement. A difference of two models is
-paired: both are measured on the same draws.
+Items of one dialog are not independent, so whole dialogs are drawn, with replacement. For a difference of two
+models both are measured on the same draws.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -52,17 +52,6 @@ def draws(groups: Sequence[str], seed: int = 0, count: int = RESAMPLES) -> list[
 def estimate(items: Floats, groups: Sequence[str], metric: Callable[[Floats], float], seed: int = 0) -> Estimate:
     """A metric of items (first axis) with its interval; `groups` names each item's dialog."""
     return interval(metric(items), [metric(items[chosen]) for chosen in draws(groups, seed)])
-
-
-def difference(
-    items: Floats, baseline: Floats, groups: Sequence[str], metric: Callable[[Floats], float], seed: int = 0
-) -> Estimate:
-    """How much higher a metric is for `items` than for `baseline`, of the same items in the same order, with the
-    interval of the paired difference."""
-    return interval(
-        metric(items) - metric(baseline),
-        [metric(items[chosen]) - metric(baseline[chosen]) for chosen in draws(groups, seed)],
-    )
 
 
 def interval(value: float, resampled: Sequence[float]) -> Estimate:

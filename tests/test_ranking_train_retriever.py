@@ -25,7 +25,6 @@ from ranking.train_retriever import (
     RetrieverTraining,
     Stretch,
     collate,
-    rise_and_fall,
     stretches,
     train_retriever,
 )
@@ -231,13 +230,3 @@ def test_the_share_of_a_source_says_how_often_its_dialogs_are_taken() -> None:
     assert 500 < found.count("x") < 700
     assert 60 < found.count("y") < 140
     assert "z" not in found
-
-
-@given(st.integers(1, 5000), st.data())
-def test_the_learning_rate_rises_and_falls_to_nothing(steps: int, data: st.DataObject) -> None:
-    step = data.draw(st.integers(0, steps - 1))
-    assert 0 < rise_and_fall(step, steps) <= 1
-    assert rise_and_fall(steps, steps) == 0
-    if steps >= 100:
-        assert rise_and_fall(0, steps) < rise_and_fall(steps // 20, steps) == 1
-        assert rise_and_fall(steps - 1, steps) < 0.02

@@ -16,6 +16,9 @@ from bot.settings import Settings, env_name, load_settings
 
 pytest_plugins = ("tiny",)
 
+NO_MODEL = str(Path(__file__).parent)
+"""A folder that holds something else."""
+
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,9 +68,9 @@ def test_without_settings_nothing_else_is_looked_at(
         ("KITH_DATABASE_URL", "mysql://x", doctor.database, "SQLite or PostgreSQL"),
         ("KITH_PERSONA", "nobody", doctor.personas, "nobody"),
         ("KITH_POLICY", "nowhere.json", doctor.policy, "nowhere.json"),
-        ("KITH_GENERATOR", "nobody/nowhere", doctor.generator, "nowhere"),
-        ("KITH_RETRIEVER", "nobody/nowhere", doctor.retriever, "nowhere"),
-        ("KITH_RANKER", "nobody/nowhere", doctor.ranker, "nowhere"),
+        ("KITH_GENERATOR", NO_MODEL, doctor.generator, NO_MODEL),
+        ("KITH_RETRIEVER", NO_MODEL, doctor.retriever, NO_MODEL),
+        ("KITH_RANKER", NO_MODEL, doctor.ranker, NO_MODEL),
         ("KITH_REMOTE_URL", "http://127.0.0.1:9/v1", doctor.generator, "no reply"),
         ("TELEGRAM_API_URL", "http://127.0.0.1:9", doctor.telegram, "cannot be used"),
     ],

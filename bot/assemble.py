@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -25,10 +26,13 @@ from generation.generator import GptGenerator
 from generation.sampling import Sampling
 from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
+from ranking.listener import Listener
 from ranking.policy import ScoringPolicy, load_weights
 from ranking.pool import curated
 from ranking.ranker import CrossEncoderRanker
 from ranking.retriever import Retriever, build_index
+from ranking.taste import STARTER as TASTE
+from ranking.taste import load_taste
 from storage.dialog import Asked, PoolEntry, Turn
 from storage.store import SqlDialogStore
 
@@ -54,6 +58,12 @@ def set_up_libraries(settings: Settings) -> None:
     torch.set_num_threads(settings.threads if settings.threads else max(1, os.cpu_count() or 1))
 
 
+def set_seed(seed: int) -> None:
+    """Makes what is drawn from here on the same each time: samples of generators, and which fallback is said."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+
+
 def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | None) -> Pipeline:
     """The pipeline with its models loaded. Raises UserError, or the error of the part that cannot be had."""
     personas = load_personas(settings.personas_dir)
@@ -63,11 +73,15 @@ def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | N
     encoder = retriever.encoder if retriever else load_encoder(settings.retriever)
     if retriever:
         sources["retrieval"] = retriever.propose
+        sources["listening"] = Listener(retriever.encoder).propose
     if settings.candidates:
         generator = load_generator(settings)
         sources["generation"], fixed["generation"] = generator.propose, generator.version
     ranker = CrossEncoderRanker(settings.ranker, encoder)
     scorers["relevance"], scorers["ranker"], fixed["ranker"] = relevance(encoder), ranker.score, ranker.version
+    if settings.taste or not settings.retriever:  # the shipped one knows the shipped retriever's vectors
+        taste = load_taste(settings.taste or TASTE, encoder)
+        scorers["taste"], fixed["taste"] = taste.score, taste.version
     policy = ScoringPolicy(load_weights(settings.policy), settings.exploration)
     fixed["policy"] = policy.version
 
@@ -140,11 +154,13 @@ def load_generator(settings: Settings) -> "GptGenerator | RemoteGenerator":
     who use it wait for it."""
     sampling = Sampling(settings.candidates, settings.max_new_tokens, settings.sampling_temperature, settings.top_p)
     if settings.remote_url is None:
-        return GptGenerator(settings.generator, sampling)
+        return GptGenerator(settings.generator, sampling, settings.examples)
     from generation.remote import RemoteGenerator
 
     key = settings.remote_key.get_secret_value() if settings.remote_key else ""
-    return RemoteGenerator(settings.remote_url, settings.remote_model, key, sampling, settings.remote_timeout)
+    return RemoteGenerator(
+        settings.remote_url, settings.remote_model, key, sampling, settings.remote_timeout, examples=settings.examples
+    )
 
 
 @asynccontextmanager

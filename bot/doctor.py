@@ -58,6 +58,7 @@ def examine() -> Iterator[Check]:
         ("retriever", retriever, "Run `make run` again, or correct KITH_RETRIEVER; KITH_RETRIEVED=0 does without it."),
         ("generator", generator, "Correct KITH_GENERATOR or KITH_REMOTE_URL; KITH_CANDIDATES=0 does without it."),
         ("ranker", ranker, "Correct KITH_RANKER, or make one by `kith train ranker`."),
+        ("taste", taste, "Correct KITH_TASTE, or make one by `kith train taste`."),
         ("policy", policy, "Correct KITH_POLICY, or leave it out for the shipped one."),
         ("Telegram", telegram, "Until then, `kith chat` talks in this terminal."),
     ):
@@ -130,13 +131,24 @@ def ranker(settings: Settings) -> str:
     return f"{loaded.version}, from {settings.ranker or STARTER}; {scores}"
 
 
+def taste(settings: Settings) -> str:
+    """Loads the small network that reads the retriever's vectors, if there is one for this retriever."""
+    from ranking.encoders import load_encoder
+    from ranking.taste import STARTER, load_taste
+
+    if settings.retriever and not settings.taste:
+        return "none: the shipped one is for the shipped retriever; `kith train taste` makes one for yours"
+    file = settings.taste or STARTER
+    return f"{load_taste(file, load_encoder(settings.retriever)).version}, from {file}"
+
+
 def policy(settings: Settings) -> str:
     """Reads the weights; one for a feature that nothing computes would silently count for nothing."""
     from ranking.features import cheap_features
     from ranking.policy import SHIPPED, load_weights
 
     loaded = load_weights(settings.policy)
-    unknown = {*loaded.weights, *loaded.vetoes} - {*cheap_features(), "relevance", "ranker"}
+    unknown = {*loaded.weights, *loaded.vetoes} - {*cheap_features(), "relevance", "ranker", "taste"}
     if unknown:
         raise Unfit(f"Nothing computes the features {', '.join(sorted(unknown))}.")
     return f"{loaded.version}, from {settings.policy or SHIPPED}"

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(40, ge=1, le=1024, description="length of a sampled reply, in tokens")
     sampling_temperature: float = Field(0.8, gt=0, le=2, description="of the generator's sampling")
     top_p: float = Field(0.9, gt=0, le=1, description="nucleus of the generator's sampling")
+    examples: int = Field(2, ge=0, le=50, description="dialogs of Kith's voice shown to a generator not trained here")
     remote_url: Url | None = Field(None, description="base URL of an OpenAI-compatible server, used instead")
     remote_model: str = Field("", description="model name on that server")
     remote_key: SecretStr | None = Field(None, description="its API key")
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     retriever: str = Field("", description="folder or hub id of a bi-encoder; default: the shipped one")
     retrieved: int = Field(8, ge=0, le=64, description="replies retrieved a turn; 0 switches retrieval off")
     ranker: str = Field("", description="folder or hub id of a ranker; default: the shipped one")
+    taste: Path | None = Field(None, description="file of `kith train taste`; default: that of the shipped retriever")
     policy: Path | None = Field(None, description="JSON file of policy weights; default: the shipped one")
     exploration: float = Field(0.3, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
     context_messages: int = Field(200, ge=1, le=10_000, description="messages of a dialog that a turn looks back on")
@@ -86,7 +88,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
 
-    @field_validator("data_dir", "personas_dir", "policy")
+    @field_validator("data_dir", "personas_dir", "taste", "policy")
     @classmethod
     def _expand(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else None

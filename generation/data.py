@@ -15,7 +15,7 @@ from storage.corpora import CorpusDialog
 from storage.dialog import Message
 
 MIXTURE = {
-    "voice": 2.0,
+    "voice": 5.0,
     "curated": 2.0,
     "self_dialogue": 1.0,
     "synthetic_persona_chat": 2.0,

@@ -8,7 +8,7 @@ pre-trained checkpoints for sequence generation tasks" (arXiv 1907.12461); docs/
 import torch
 from transformers import AutoConfig, AutoTokenizer, BertConfig, BertLMHeadModel, BertModel, PreTrainedTokenizerBase
 
-from generation.generator import GeneratorError
+from generation.sampling import GeneratorError
 
 
 def bert_config(name: str, length: int) -> BertConfig:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,34 +15,23 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from generation.prompt import PLAIN_STOP, render_context, takes_system
-from generation.sampling import Sampling, tidy
+from generation.examples import Examples
+from generation.prompt import PLAIN_STOP, ROLE_TEMPLATE, render_context, takes_system
+from generation.sampling import GeneratorError, Sample, Sampling, distinct, tidy
 from storage.dialog import Candidate, Context
 
 STARTER = Path(__file__).parent / "starter"
 
-
-class GeneratorError(Exception):
-    """A model that cannot be loaded or cannot chat; the message says which and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What was drawn for a context."""
-
-    text: str
-    """As it would be shown: "" when it was cut off before any sentence ended."""
-    score: float
-    """The mean log-probability of its tokens."""
-    finished: bool
-    """Whether it came to its end before the tokens ran out."""
+CHARACTERS_PER_TOKEN = 3
+"""At the least, in English: examples fill a third of the room, not more."""
 
 
 class GptGenerator:
     """Samples replies; the mean log-probability of its tokens is each one's own score."""
 
-    def __init__(self, name: str = "", sampling: Sampling | None = None) -> None:
-        """`name`: "" for the starter, a local folder, or a hub id. Raises GeneratorError when it cannot be loaded."""
+    def __init__(self, name: str = "", sampling: Sampling | None = None, examples: int = 0) -> None:
+        """`name`: "" for the starter, a local folder, or a hub id; `examples`: dialogs of Kith's voice that a model not
+        trained here is shown. Raises GeneratorError when it cannot be loaded."""
         self.sampling = sampling or Sampling()
         folder = name if name else str(STARTER)
         try:
@@ -58,6 +47,8 @@ class GptGenerator:
             raise GeneratorError(f"The generator {folder} has no room for {self.sampling.max_new_tokens} new tokens.")
         self.version = Path(name).name if name else f"starter {made(STARTER)}"
         self.system = takes_system(self.tokenizer)
+        ours = self.tokenizer.chat_template == ROLE_TEMPLATE
+        self.examples = Examples(0 if ours else examples, self.room * CHARACTERS_PER_TOKEN // 3)
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -65,13 +56,14 @@ class GptGenerator:
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
         """For each context the distinct, finished ones of `sampling.candidates` samples, all chats in one batch. The
         random numbers go on from turn to turn."""
-        return [self._distinct(samples) for samples in self.sample(contexts)]
+        return [distinct(samples, self.version) for samples in self.sample(contexts)]
 
     def sample(self, contexts: Sequence[Context]) -> list[list[Sample]]:
         """For each context all of its `sampling.candidates` samples, as they came."""
         if not contexts:
             return []
-        prompts = [render_context(self.tokenizer, context, self.room, self.system) for context in contexts]
+        told = [replace(context, persona=self.examples.told(context.persona)) for context in contexts]
+        prompts = [render_context(self.tokenizer, context, self.room, self.system) for context in told]
         samples = self._sample(prompts)
         count = self.sampling.candidates
         return [samples[i * count : (i + 1) * count] for i in range(len(contexts))]
@@ -116,13 +108,6 @@ class GptGenerator:
         mean = float(log_probabilities[: max(1, length)].mean())
         shown = tidy(text.split(PLAIN_STOP)[0] if not self.tokenizer.chat_template else text, finished)
         return Sample(shown, mean, finished)
-
-    def _distinct(self, samples: Sequence[Sample]) -> list[Candidate]:
-        best: dict[str, float] = {}
-        for sample in samples:
-            if sample.text:
-                best[sample.text] = max(sample.score, best.get(sample.text, sample.score))
-        return [Candidate(text, "generation", score, self.version) for text, score in best.items()]
 
 
 def place() -> tuple[str, torch.dtype]:

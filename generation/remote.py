@@ -7,8 +7,9 @@ from typing import Any
 
 from openai import OpenAI, OpenAIError
 
+from generation.examples import Examples
 from generation.prompt import as_chat
-from generation.sampling import Sampling, tidy
+from generation.sampling import GeneratorError, Sample, Sampling, distinct, tidy
 from storage.dialog import Candidate, Context
 
 log = logging.getLogger(__name__)
@@ -31,24 +32,37 @@ class RemoteGenerator:
         sampling: Sampling | None = None,
         timeout: float = 20,
         retries: int = 1,
+        examples: int = 0,
     ) -> None:
-        """`url`: base URL, such as http://127.0.0.1:8000/v1; `timeout` in seconds, for each of 1 + `retries` tries."""
+        """`url`: base URL, such as http://127.0.0.1:8000/v1; `timeout` in seconds, for each of 1 + `retries` tries;
+        `examples`: dialogs of Kith's voice that are shown to the model."""
         self.model, self.sampling = model, sampling or Sampling()
         self.client = OpenAI(base_url=url, api_key=key if key else "none", timeout=timeout, max_retries=retries)
         self.threads = ThreadPoolExecutor(AT_ONCE, "remote-generator")
         self.version = model
+        self.examples = Examples(examples)
 
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
         """For each context the distinct replies of the server, with their mean log-probability where it gives one (else
         0); none for a context whose request failed."""
+        return [distinct(samples, self.version) for samples in self.threads.map(self._try, contexts)]
+
+    def sample(self, contexts: Sequence[Context]) -> list[list[Sample]]:
+        """For each context all replies of the server, as they came. Raises GeneratorError when a request failed."""
         return list(self.threads.map(self._ask, contexts))
 
-    def _ask(self, context: Context) -> list[Candidate]:
+    def _try(self, context: Context) -> list[Sample]:
         try:
-            return self._read(self._request(context))
-        except (OpenAIError, ValueError, TypeError, AttributeError) as error:  # the client does not check what it reads
-            log.warning("the remote generator did not answer: %s", type(error).__name__)
+            return self._ask(context)
+        except GeneratorError as error:
+            log.warning("the remote generator did not answer: %s", type(error.__cause__).__name__)
             return []
+
+    def _ask(self, context: Context) -> list[Sample]:
+        try:
+            return [self._read(choice) for choice in self._request(context).choices]
+        except (OpenAIError, ValueError, TypeError, AttributeError) as error:  # the client does not check what it reads
+            raise GeneratorError(f"The server does not answer as an OpenAI-compatible one does ({error}).") from error
 
     def _request(self, context: Context) -> Any:
         recent = list(context.messages[-MESSAGES:])
@@ -56,7 +70,7 @@ class RemoteGenerator:
             del recent[0]
         return self.client.chat.completions.create(
             model=self.model,
-            messages=as_chat(recent, context.persona),  # type: ignore[arg-type]  # plain dicts
+            messages=as_chat(recent, self.examples.told(context.persona)),  # type: ignore[arg-type]  # plain dicts
             n=self.sampling.candidates,
             max_tokens=self.sampling.max_new_tokens,
             temperature=self.sampling.temperature,
@@ -64,13 +78,10 @@ class RemoteGenerator:
             logprobs=True,
         )
 
-    def _read(self, answer: Any) -> list[Candidate]:
-        found: dict[str, Candidate] = {}
-        for choice in answer.choices:
-            text = tidy(choice.message.content or "", choice.finish_reason != "length")
-            if text and text not in found:
-                found[text] = Candidate(text, "generation", mean_log_probability(choice), self.version)
-        return list(found.values())
+    @staticmethod
+    def _read(choice: Any) -> Sample:
+        finished = choice.finish_reason != "length"
+        return Sample(tidy(choice.message.content or "", finished), mean_log_probability(choice), finished)
 
 
 def mean_log_probability(choice: Any) -> float:

@@ -37,8 +37,8 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from generation.data import MIXTURE, make_tokenizer, mix, pack
 from generation.from_bert import bert_config, decoder_from_bert
-from generation.generator import GeneratorError
 from generation.metrics import bits_per_character
+from generation.sampling import GeneratorError
 from storage.corpora import CorpusDialog, CorpusError, read_dialogs
 
 log = logging.getLogger(__name__)

@@ -103,7 +103,8 @@ def load_cross_encoder(name: str, new: bool = False) -> CrossEncoder:
         raise ModelError(f"{base} is a {model.config.model_type}: a ranker starts from a BERT.")
     state = with_delta(name, model.base_model.state_dict()) if has_delta(name) else {}
     head = {key.removeprefix(f"{HEAD}."): state.pop(key) for key in list(state) if key.startswith(f"{HEAD}.")}
-    state.pop("lags", None)
+    for of_retriever in ("lags", "likeness", "listening"):
+        state.pop(of_retriever, None)
     mix: Sequence[float] | None = state.pop(MIX).tolist() if MIX in state else None
     if state:
         model.base_model.load_state_dict(state)

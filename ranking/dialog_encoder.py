@@ -32,6 +32,10 @@ class DialogEncoder(nn.Module):
         super().__init__()
         self.bert, self.tokenizer = bert, tokenizer
         self.lags = nn.Parameter(torch.tensor([DECAY**lag for lag in range(LAGS)]))
+        self.likeness: torch.Tensor | None = None
+        """The map of ranking/likeness.py, shape (width, width), once there is one."""
+        self.listening: torch.Tensor | None = None
+        """The weights of ranking/listener.py, shape (replies, width + 1), once there are some."""
 
     def forward(self, texts: Sequence[str]) -> torch.Tensor:
         """Unit vectors, shape (texts, width): the mean of the last layer over a text's tokens."""
@@ -68,5 +72,6 @@ def load_dialog_encoder(name: str = "") -> DialogEncoder:
     if has_delta(name):
         state = with_delta(name, bert.state_dict())
         model.lags.data = state.pop("lags")
+        model.likeness, model.listening = state.pop("likeness", None), state.pop("listening", None)
         bert.load_state_dict(state)
     return model.eval()

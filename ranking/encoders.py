@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ranking.delta import has_delta, starter_version, trained_version
-from ranking.dialog_encoder import DECAY, LAGS, MESSAGE_TOKENS, load_dialog_encoder
+from ranking.dialog_encoder import DECAY, LAGS, MESSAGE_TOKENS, DialogEncoder, load_dialog_encoder
 from ranking.pretrained import HUB_ID, SHA256, ModelError
 from ranking.vectors import Embed, Encoder, Vectors
 
@@ -21,30 +21,30 @@ PLAIN = "minilm"
 def load_encoder(name: str = "", caches: Sequence[Path] = ()) -> Encoder:
     """A bi-encoder: "" for the shipped one, PLAIN for MiniLM untrained, a folder that `kith train retriever` wrote, or
     a folder or hub id of any SentenceTransformer. Raises ModelError when it cannot be loaded."""
+    known = (SHIPPED_VECTORS, *caches)
     try:
         if name in (PLAIN, HUB_ID):
-            version, (embed, lags) = f"all-MiniLM-L6-v2 {SHA256[:8]}", dialog_encoder("")
-        elif name == "":
-            version, (embed, lags) = starter_version(STARTER), dialog_encoder(str(STARTER))
-        elif has_delta(name):
-            version, (embed, lags) = trained_version(name), dialog_encoder(name)
-        else:
-            version, (embed, lags) = Path(name).name, any_bi_encoder(name)
+            return encoder_of(load_dialog_encoder(), f"all-MiniLM-L6-v2 {SHA256[:8]}", known)
+        if name == "":
+            version = starter_version(STARTER)  # which says what is missing
+            return encoder_of(load_dialog_encoder(str(STARTER)), version, known)
+        if has_delta(name):
+            return encoder_of(load_dialog_encoder(name), trained_version(name), known)
+        return Encoder(*any_bi_encoder(name), Path(name).name, known)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"The retriever {name or STARTER} cannot be loaded: {error}") from error
-    return Encoder(embed, lags, version, (SHIPPED_VECTORS, *caches))
 
 
-def dialog_encoder(name: str) -> tuple[Embed, Vectors]:
-    """One of ours, "" for MiniLM, straight on transformers: sentence-transformers takes seconds to import."""
-    model = load_dialog_encoder(name)
+def encoder_of(model: DialogEncoder, version: str, caches: Sequence[Path] = ()) -> Encoder:
+    """One of ours, straight on transformers: sentence-transformers takes seconds to import."""
 
     @torch.inference_mode()
     def embed(texts: Sequence[str]) -> Vectors:
         vectors: Vectors = model(texts).numpy()
         return vectors
 
-    return embed, model.lags.detach().numpy()
+    likeness, listening = (None if part is None else part.numpy() for part in (model.likeness, model.listening))
+    return Encoder(embed, model.lags.detach().numpy(), version, caches, likeness, listening)
 
 
 def any_bi_encoder(name: str) -> tuple[Embed, Vectors]:

@@ -17,12 +17,14 @@ from tqdm import tqdm
 from ranking.baselines import PlainMiniLM, by_bm25, by_chance, by_tfidf, last_message, whole_context
 from ranking.echo import Echo, echo
 from ranking.encoders import load_encoder
+from ranking.pool import kept_out
 from ranking.ranker import CrossEncoderRanker
 from ranking.rated import Rated, at_most, votes
 from ranking.retriever import Index, similarity
 from ranking.selection import Scores, Selected, by_encoder, by_ranker, places_to_ask, questions, selection
 from ranking.vectors import Encoder
 from storage.corpora import read_dialogs, read_ratings
+from storage.dialog import Context, Message
 from storage.estimates import RESAMPLES, Floats, Row, draws, interval
 
 BASELINE = "plain MiniLM, context"
@@ -114,20 +116,17 @@ def labels(kind: str, names: Sequence[str]) -> list[str]:
 
 def pool_precision(index: Index, encoder: Encoder, seed: int = 0, resamples: int = RESAMPLES) -> list[Row]:
     """For thresholds of similarity: the share of the pool's own contexts for which something is found at or over it,
-    and the share of those for which it is of the right situation. Each context is asked with itself left out; intervals
-    by bootstrap over situations."""
-    texts = list(dict.fromkeys(context for entry in index.entries for context in entry.contexts))
+    and the share of those for which it is of the right situation. Asked are the contexts that are never
+    trained on, each with itself left out; intervals by bootstrap over situations."""
+    place = {text: number for number, text in enumerate(index.texts)}
+    texts = [text for text in index.texts if kept_out(text)] or list(index.texts)
     owners: dict[str, list[tuple[str, ...]]] = {}
     for entry in index.entries:
         for text in entry.contexts:
             owners.setdefault(text, []).append(entry.contexts)
-    asked = encoder.remembered(texts)
     best = []
-    for number, text in enumerate(tqdm(texts, desc="pool", disable=None)):
-        without = index.of != number
-        part = Index(index.entries, index.keys, index.replies, index.contexts, index.owner[without], index.of[without])
-        own = asked[number : number + 1]
-        scores = similarity(part, own, own)[0]
+    for text in tqdm(texts, desc="pool", disable=None):
+        scores = similarity(index, encoder, [Context((Message("user", text),))], left_out=place[text])[0]
         top = int(scores.argmax())
         best.append((float(scores[top]), float(index.entries[top].contexts in owners[text])))
     found = np.array(best)

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
+from ranking.listener import replies
 from ranking.pool import normal
 from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context
@@ -51,6 +52,11 @@ def length(context: Context, candidate: Candidate) -> float:
     return math.log1p(len(candidate.text.split()))
 
 
+def question(context: Context, candidate: Candidate) -> float:
+    """1 when it asks something, else 0."""
+    return float("?" in candidate.text)
+
+
 def unsafe(context: Context, candidate: Candidate) -> float:
     """1 when it holds a word or phrase of the safety list, else 0."""
     text = f" {normal(candidate.text)} "
@@ -71,6 +77,19 @@ def wordless(context: Context, candidate: Candidate) -> float:
 def from_source(source: str) -> Feature:
     """The feature that is 1 for one source's candidates: its weight is the prior of that source."""
     return lambda context, candidate: float(candidate.source == source)
+
+
+def listened(context: Context, candidate: Candidate) -> float:
+    """0 to 1: of the listener's candidates, which share of the bot's last three messages was the listener's too."""
+    if candidate.source != "listening":
+        return 0.0
+    return sum(normal(said) in listening_keys() for said in context.said("assistant")[-3:]) / 3
+
+
+@cache
+def listening_keys() -> frozenset[str]:
+    """What the listener says, normalised."""
+    return frozenset(normal(text) for texts in replies().values() for text in texts)
 
 
 def own_score(source: str) -> Feature:
@@ -116,6 +135,10 @@ def cheap_features() -> dict[str, Feature]:
         "similarity": own_score("retrieval"),
         "generated": from_source("generation"),
         "likelihood": own_score("generation"),
+        "listening": from_source("listening"),
+        "tone": own_score("listening"),
+        "listened": listened,
+        "question": question,
         "length": length,
         "repetition": repetition,
         "echo": echo,

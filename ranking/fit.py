@@ -25,10 +25,10 @@ from storage.corpora import CorpusError, LoggedVote, RatedReply, held_back
 from storage.dialog import Candidate, Context
 from storage.estimates import Estimate, estimate
 
-OF_REPLY = ("ranker", "length", "repetition", "echo")
+OF_REPLY = ("ranker", "length", "question", "repetition", "echo")
 """What a rated reply has by itself."""
 
-OF_LOG = (*OF_REPLY, "relevance", "generated", "likelihood", "similarity")
+OF_LOG = (*OF_REPLY, "relevance", "generated", "likelihood", "similarity", "listening", "tone", "listened", "taste")
 """What a logged one has besides. `retrieved` is what `generated` is not, so one of them says it."""
 
 

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
+from storage.corpora import held_back
 from storage.dialog import PoolEntry
 
 CURATED = Path(__file__).parent / "curated"
@@ -31,6 +32,11 @@ def curated(folder: Path = CURATED) -> list[PoolEntry]:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise PoolError(f"{file} is not a pool file ({error}): it needs [[situation]] tables.") from error
     return entries
+
+
+def kept_out(context: str) -> bool:
+    """Whether a context of the pool is never trained on: one in five, so that it can be seen what was learnt."""
+    return held_back(context, 0.2)
 
 
 def normal(text: str) -> str:

@@ -1,8 +1,8 @@
-"""Training the retriever: `kith train retriever --data DIALOGS --out FOLDER`.
+"""Training the retriever: `kith train retriever --data DIALOGS --votes RATINGS --out FOLDER`.
 
 The dialog encoder learns to tell the next message from the messages of other dialogs in the batch. This is in-batch
 softmax (Henderson et al. 2017, arXiv 1705.00652). transformers' Trainer runs it: progress, checkpoints, resuming after
-a kill.
+a kill. Then likeness and listening are fitted to the curated pool and to votes, which takes a minute or two.
 """
 
 import random
@@ -23,10 +23,14 @@ from transformers.trainer_utils import get_last_checkpoint
 from ranking.data import DIALOG_SHARE
 from ranking.delta import origin, save_delta, save_facts
 from ranking.dialog_encoder import LAGS, DialogEncoder, load_dialog_encoder
-from ranking.pool import normal
+from ranking.encoders import encoder_of
+from ranking.likeness import fit_likeness
+from ranking.listener import fit_listening
+from ranking.pool import curated, kept_out, normal
 from ranking.pretrained import ModelError
+from ranking.retriever import build_index
 from ranking.training import Deadline, arguments, rise_and_fall
-from storage.corpora import CorpusDialog, CorpusError, read_dialogs
+from storage.corpora import CorpusDialog, CorpusError, read_dialogs, read_ratings
 
 STRETCH = 16
 """Longest run of messages of one dialog in a batch; the rest of a long dialog is a run of its own."""
@@ -38,9 +42,12 @@ class RetrieverTraining:
 
     data: tuple[Path, ...]
     out: Path
+    votes: tuple[Path, ...] = ()
+    """Rated replies, of which those of the curated pool tell what is alike."""
     base: str = ""
     """A BERT by folder or hub id ("": the packaged MiniLM), or the folder of a retriever to train onward."""
     epochs: float = 1.0
+    """0 trains the likeness alone and leaves the vectors as they are."""
     batch: int = 24
     """Runs of messages a step; all their messages are candidates."""
     learning_rate: float = 5e-5
@@ -75,14 +82,52 @@ def train_retriever(run: RetrieverTraining) -> dict[str, Any]:
     when there is none, ModelError when the base cannot be loaded."""
     started = time.monotonic()
     set_seed(run.seed)
-    dialogs = [d for path in run.data for d in read_dialogs(path) if d.split == "train" and d.lang in ("", "en")]
-    runs = stretches(dialogs, run.seed)
-    if not runs:
-        raise CorpusError("No dialogs to train on: none of the files has any of the train split.")
+    runs = stretches_of(run) if run.epochs else []
+    rated = [r for path in run.votes for r in read_ratings(path)]
+    held = {r.dialog_id for r in rated if r.split != "train"}
+    rated = [r for r in rated if r.dialog_id not in held]
     try:
         encoder = load_dialog_encoder(run.base)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"The base {run.base} cannot be loaded: {error}") from error
+    trained = train_vectors(encoder, runs, run) if runs else {}
+    fresh = encoder_of(encoder, "in training")
+    fresh.likeness = None
+    index = build_index(curated(), fresh)
+    encoder.likeness = torch.from_numpy(fit_likeness(index, fresh, rated, run.seed))
+    if (listening := fit_listening(fresh, rated)) is not None:
+        encoder.listening = torch.from_numpy(listening)
+    base = origin(run.base)
+    before = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32).state_dict()
+    state = {**encoder.bert.state_dict(), "lags": encoder.lags, "likeness": encoder.likeness}
+    if encoder.listening is not None:
+        state["listening"] = encoder.listening
+    save_delta(run.out, base, before, state)
+    facts = {
+        "settings": {k: v for k, v in asdict(run).items() if k not in ("out", "data", "votes", "base")}
+        | {"data": [p.name for p in run.data], "votes": [p.name for p in run.votes], "base": Path(run.base).name},
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        **trained,
+        "likeness": {"situations": len(index.members), "contexts": len(index.texts), "votes": len(rated)},
+        "listening": "fitted" if listening is not None else "as before",
+        "seconds": round(time.monotonic() - started),
+        "torch": torch.__version__,
+    }
+    save_facts(run.out, facts)
+    return facts
+
+
+def stretches_of(run: RetrieverTraining) -> "list[Stretch]":
+    """What the vectors are trained on. Raises CorpusError when there is nothing."""
+    dialogs = [d for path in run.data for d in read_dialogs(path) if d.split == "train" and d.lang in ("", "en")]
+    dialogs = [d for d in dialogs if not (d.source == "curated" and kept_out(d.messages[0].text))]
+    if found := stretches(dialogs, run.seed):
+        return found
+    raise CorpusError("No dialogs to train on: none of the files has any of the train split.")
+
+
+def train_vectors(encoder: DialogEncoder, runs: "Sequence[Stretch]", run: RetrieverTraining) -> dict[str, Any]:
+    """Trains everything but the embeddings and the likeness. Returns how it went."""
     bert, model = encoder.bert, NextMessage(encoder)
     for parameter in bert.embeddings.parameters():
         parameter.requires_grad = False
@@ -102,21 +147,11 @@ def train_retriever(run: RetrieverTraining) -> dict[str, Any]:
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     encoder.cpu().eval()
-    base = origin(run.base)
-    before = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32).state_dict()
-    save_delta(run.out, base, before, {**bert.state_dict(), "lags": encoder.lags})
-    facts = {
-        "settings": {k: v for k, v in asdict(run).items() if k not in ("out", "data", "base")}
-        | {"data": [p.name for p in run.data], "base": Path(run.base).name},
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+    return {
         "steps": f"{trainer.state.global_step} of {steps}",
         "messages": dict(sorted(Counter(r.source for r in runs for _ in r.texts).items())),
         "loss": [round(row["loss"], 4) for row in trainer.state.log_history if "loss" in row][-1:],
-        "seconds": round(time.monotonic() - started),
-        "torch": torch.__version__,
     }
-    save_facts(run.out, facts)
-    return facts
 
 
 @dataclass(frozen=True, slots=True)

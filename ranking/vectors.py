@@ -28,10 +28,20 @@ RECENT = 4096
 class Encoder:
     """Texts and contexts to unit vectors, by a bi-encoder, through a cache of files. `version` names the model."""
 
-    def __init__(self, embed: Embed, lags: Vectors, version: str, caches: Sequence[Path] = ()) -> None:
-        """`lags`: what each message of a context counts, the newest first.
+    def __init__(
+        self,
+        embed: Embed,
+        lags: Vectors,
+        version: str,
+        caches: Sequence[Path] = (),
+        likeness: Vectors | None = None,
+        listening: Vectors | None = None,
+    ) -> None:
+        """`lags`: what each message of a context counts, the newest first; `likeness` and `listening`: what
+        ranking/likeness.py and ranking/listener.py fitted to its vectors.
         `caches`: files that `save` wrote; those of another model, and broken ones, are passed over."""
         self.embed, self.lags, self.version = embed, lags, version
+        self.likeness, self.listening = likeness, listening
         self.width = embed([""]).shape[1]
         self.known: dict[bytes, NDArray[np.float16]] = {}
         self.recent: OrderedDict[bytes, NDArray[np.float16]] = OrderedDict()
@@ -76,6 +86,14 @@ class Encoder:
         norms = np.linalg.norm(whole, axis=1, keepdims=True)
         whole /= np.where(norms > 0, norms, 1)
         return last, whole
+
+    def liken(self, vectors: Vectors) -> Vectors:
+        """Unit vectors as they are compared with those of the pool's contexts."""
+        if self.likeness is None:
+            return vectors
+        mapped = vectors @ self.likeness.T
+        likened: Vectors = mapped / np.maximum(np.linalg.norm(mapped, axis=1, keepdims=True), 1e-9)
+        return likened
 
     def relevance(self, batch: Sequence[tuple[Context, Sequence[str]]]) -> list[list[float]]:
         """For each context, the cosine of its vector to that of each reply."""

@@ -4,6 +4,7 @@ Items of one dialog are not independent, so whole dialogs are drawn, with replac
 models both are measured on the same draws.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -38,6 +39,13 @@ class Row:
     """Paired differences to the baseline, by the figure's name; empty for the baseline itself."""
 
 
+NONE = Estimate(math.nan, math.nan, math.nan)
+"""Where there is no figure."""
+
+Measured: TypeAlias = Mapping[str, tuple[float, Floats]]
+"""Figures by name, each with what it is in the resamples, the same ones for all models."""
+
+
 def draws(groups: Sequence[str], seed: int = 0, count: int = RESAMPLES) -> list[NDArray[np.intp]]:
     """`count` bootstrap samples as indexes of items; `groups` names each item's dialog."""
     draw = np.random.default_rng(seed)
@@ -58,3 +66,32 @@ def interval(value: float, resampled: Sequence[float]) -> Estimate:
     """A value with the middle 95 % of what it was in the resamples."""
     low, high = np.nanpercentile(resampled, [2.5, 97.5])
     return Estimate(value, float(low), float(high))
+
+
+def measured(
+    items: Floats, drawn: Sequence[NDArray[np.intp]], metric: Callable[[Floats], float]
+) -> tuple[float, Floats]:
+    """A metric of items, and what it is in each sample of `drawn`."""
+    return metric(items), np.array([metric(items[chosen]) for chosen in drawn])
+
+
+def mean(values: Floats) -> float:
+    """The metric of what is averaged."""
+    return float(values.mean())
+
+
+def rows_against(models: Mapping[str, Measured], baseline: str) -> list[Row]:
+    """A row a model; those of others than the baseline with their differences to it, if it is there."""
+    rows = []
+    for name, figures in models.items():
+        other = models.get(baseline, {}) if name != baseline else {}
+        gaps = {key: (figures[key][0] - value, figures[key][1] - drawn) for key, (value, drawn) in other.items()}
+        shown, against = (
+            {
+                key: interval(value, drawn.tolist()) if math.isfinite(value) else NONE
+                for key, (value, drawn) in part.items()
+            }
+            for part in (figures, gaps)
+        )
+        rows.append(Row(name, shown, against))
+    return rows

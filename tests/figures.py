@@ -1,9 +1,13 @@
 """What an evaluation brings, made up: two sources, our models and their baselines."""
 
+import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from bot.ablation import GENERATOR, RANKER, RETRIEVAL, WHOLE, BotFigures, Line, Talked, Transcript
 from bot.cli.run_file import DataFile, Run
-from generation.evaluate import Bits, GeneratorFigures, Replies
+from generation.evaluate import Bits, GeneratorFigures
+from generation.replies import Replies
 from ranking.echo import Echo
 from ranking.evaluate import RankingFigures
 from ranking.metrics import Bin
@@ -94,6 +98,29 @@ def generator_figures() -> GeneratorFigures:
     return GeneratorFigures({"starter": "v3"}, bits, Replies(12, 80, said), {"bits": 2.0})
 
 
+def talked(*others: str) -> Talked:
+    """The whole bot is liked more than the generator alone; the others are like it."""
+    shares = {**dict.fromkeys(others, math.nan), RETRIEVAL: 0.0, GENERATOR: 1.0, RANKER: 0.2, WHOLE: 0.1}
+    gaps = {GENERATOR: -0.3, RETRIEVAL: -0.05, RANKER: 0.0, **dict.fromkeys(others, 0.2)}
+    rows = []
+    for name, generated in shares.items():
+        figures = {"liked": estimate(0.4 + gaps.get(name, 0.0)), "words": estimate(8.0)}
+        figures |= {"generated": estimate(generated), "listening": estimate(0.0), "fallback": estimate(0.0)}
+        rows.append(Row(name, figures, {} if name == WHOLE else {key: estimate(gaps[name]) for key in figures}))
+    return Talked(20, 10, rows)
+
+
+def bot_figures() -> BotFigures:
+    """Of two kinds of talk, with one dialog of a turn."""
+    line = Line("hello", "Hello yourself.", "retrieval", 0.25)
+    return BotFigures(
+        {"ranker": "v2", "judge": "v4"},
+        {"held-back places": talked("people"), "scripted users": replace(talked(), replies=30)},
+        (Transcript("a greeting/1", "a greeting", (line,)),),
+        {"held-back places": 1.0},
+    )
+
+
 def run() -> Run:
     """All of it."""
     return Run(
@@ -109,4 +136,5 @@ def run() -> Run:
             for t in (0.3, 0.4, 0.5)
         ],
         generator=generator_figures(),
+        bot=bot_figures(),
     )

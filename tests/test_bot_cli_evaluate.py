@@ -133,6 +133,7 @@ def test_everything_is_measured_once_and_shown_three_times(
     monkeypatch.setattr("ranking.evaluate.evaluate_ranking", evaluate)
     monkeypatch.setattr("generation.evaluate.evaluate_generator", lambda _: generator_figures())
     monkeypatch.setattr(measuring, "pool_rows", lambda *_: run().pool)
+    monkeypatch.setattr("bot.ablation.evaluate_bot", lambda *_: run().bot)
     options = ["--data", str(data), "--votes", str(data), "--retriever", "mine", "--out", str(tmp_path / "out")]
     assert main(["evaluate", "all", *options, "--quick", "--seed", "3"]) == 0
     out = capsys.readouterr().out
@@ -143,7 +144,17 @@ def test_everything_is_measured_once_and_shown_three_times(
     assert found["settings"]["ranking"]["seed"] == 3
     assert found["data"][0]["sha256"] == hashlib.sha256(b"{}\n").hexdigest()
     assert "How good is Kith" in (tmp_path / "out" / "report.html").read_text()
-    for title in ("Selection, 1 in 20", "Echo", "Votes", "Pool", "Bits per character", "Replies", str(kept)):
+    assert "> hello\n\nHello yourself. `retrieval 0.25`" in (tmp_path / "out" / "dialogs.md").read_text()
+    for title in (
+        "Selection, 1 in 20",
+        "Echo",
+        "Votes",
+        "Pool",
+        "Bits per character",
+        "Replies",
+        "The whole bot",
+        str(kept),
+    ):
         assert title in out
     assert main(["evaluate", "all", *options, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ranking"] == found["ranking"]

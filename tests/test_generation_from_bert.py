@@ -9,9 +9,9 @@ from transformers import BertLMHeadModel, BertModel, PreTrainedTokenizerBase
 
 from bot.cli import ENVIRONMENT, main
 from generation.from_bert import decoder_from_bert, word_vectors
-from generation.generator import GeneratorError, GptGenerator
+from generation.generator import GptGenerator
 from generation.prompt import as_chat, render
-from generation.sampling import Sampling
+from generation.sampling import GeneratorError, Sampling
 from storage.dialog import Context, Message
 
 pytest_plugins = ("tiny",)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from generation.generator import GeneratorError, GptGenerator, made, place
+from generation.generator import GptGenerator, made, place
 from generation.prompt import as_chat, render
-from generation.sampling import Sampling
+from generation.sampling import GeneratorError, Sampling
 from storage.dialog import Candidate, Context, Message
 
 pytest_plugins = ("tiny",)

@@ -1,92 +1,14 @@
 """The remote generator against an OpenAI-compatible server of our own on loopback: one that answers, and worse ones."""
 
-import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
+from remote_server import PATIENCE, Server, choice, completion, serving
 
 from generation.remote import MESSAGES, RemoteGenerator
-from generation.sampling import Sampling
+from generation.sampling import GeneratorError, Sample, Sampling
 from storage.dialog import Candidate, Context, Message
-
-PATIENCE = 20.0
-
-
-@dataclass
-class Server:
-    """What it is asked, and what it says to the n-th request."""
-
-    url: str = ""
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-    answer: Callable[[int, dict[str, Any]], tuple[int, str]] = lambda number, body: (200, completion("Hello."))
-    closing: threading.Event = field(default_factory=threading.Event)
-    gate: threading.Barrier | None = None
-    """Where that many requests wait for each other."""
-
-    def slowly(self, number: int, body: dict[str, Any]) -> tuple[int, str]:
-        """No answer as long as the test lasts."""
-        self.closing.wait(PATIENCE)
-        return 200, completion("Too late.")
-
-
-def choice(text: str | None, finish: str = "stop", logprobs: Sequence[float] = ()) -> dict[str, Any]:
-    tokens = [{"token": "x", "logprob": value, "bytes": None, "top_logprobs": list[Any]()} for value in logprobs]
-    return {
-        "index": 0,
-        "message": {"role": "assistant", "content": text},
-        "finish_reason": finish,
-        "logprobs": {"content": tokens, "refusal": None} if tokens else None,
-    }
-
-
-def completion(*texts: str | dict[str, Any]) -> str:
-    choices = [choice(text) if isinstance(text, str) else text for text in texts]
-    return json.dumps({"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": choices})
-
-
-@contextmanager
-def serving(server: Server) -> Iterator[None]:
-    lock = threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                number = len(server.asked)
-                server.asked.append({"path": self.path, **body})
-                server.keys.append(self.headers["Authorization"])
-            if server.gate is not None:
-                server.gate.wait(PATIENCE)
-            status, text = server.answer(number, body)
-            try:
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Retry-After-Ms", "1")
-                self.end_headers()
-                self.wfile.write(text.encode())
-            except ConnectionError:
-                pass  # the one who asked has gone
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    server.url = f"http://127.0.0.1:{http.server_port}/v1"
-    try:
-        yield
-    finally:
-        server.closing.set()
-        http.shutdown()
-        http.server_close()
-        thread.join()
 
 
 @pytest.fixture
@@ -181,6 +103,24 @@ def test_a_chat_whose_request_goes_wrong_gets_nothing_and_the_others_get_theirs(
     assert [[c.text for c in candidates] for candidates in found] == [["Hello."], [], ["Hello."]]
     assert "the remote generator did not answer" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_samples_come_as_they_were_drawn_and_a_failure_is_told(server: Server) -> None:
+    server.answer = lambda number, body: (
+        (200, completion(choice("Hi.", logprobs=[-2.0]), choice("I would", "length"))) if number == 0 else (500, "{}")
+    )
+    remote = generator(server)
+    assert remote.sample([asked("hi")]) == [[Sample("Hi.", -2.0, True), Sample("", 0.0, False)]]
+    with pytest.raises(GeneratorError, match="OpenAI-compatible"):
+        remote.sample([asked("hi")])
+
+
+def test_examples_follow_the_persona(server: Server) -> None:
+    remote = RemoteGenerator(server.url, "m", sampling=Sampling(1), examples=2)
+    remote.propose([asked("hi", "You are a cat.")])
+    system = server.asked[0]["messages"][0]["content"]
+    assert system.startswith("You are a cat.\n\nThis is how you talk:\n\nPerson: ")
+    assert system.count("\n\nPerson: ") == 2
 
 
 def test_a_slow_server_is_given_up_on_after_the_timeout(server: Server) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel
 
-from generation.generator import GeneratorError, GptGenerator
-from generation.sampling import Sampling
+from generation.generator import GptGenerator
+from generation.sampling import GeneratorError, Sampling
 from generation.train import GeneratorTraining, MuonAndAdamW, arguments, read_facts, train_generator, trapezoid
 from storage.corpora import CorpusError
 from storage.dialog import Context, Message

@@ -5,14 +5,16 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spoken import context
+from spoken import context, spoken
 
 from ranking.features import (
     cheap_features,
     echo,
     length,
+    listened,
     overlap,
     own_score,
+    question,
     rejected,
     repetition,
     scorer,
@@ -22,6 +24,7 @@ from ranking.features import (
     wordless,
     wrong_script,
 )
+from ranking.listener import replies
 from ranking.policy import ScoringPolicy, load_weights
 from ranking.pool import normal
 from storage.dialog import Candidate, Context, Message
@@ -165,3 +168,19 @@ def test_a_scorer_keeps_the_shape_of_its_batch() -> None:
 
 def test_an_empty_dialog_has_neither_echo_nor_repetition() -> None:
     assert echo(Context(()), reply("hi")) == repetition(Context(()), reply("hi")) == 0
+
+
+def test_listening_is_counted_over_the_last_three_replies_and_for_the_listener_only() -> None:
+    first, second, third, *_ = (text for texts in replies().values() for text in texts)
+    said = ("a", first, "b", "Something else.", "c", second, "d", third, "e")
+    heard = [Context(spoken(*said[: 2 * turns + 1])) for turns in range(5)]
+    listening, other = Candidate("x", "listening", 0.0), Candidate("x", "retrieval", 0.0)
+    assert [round(3 * listened(context, listening)) for context in heard] == [0, 1, 1, 2, 2]
+    assert {listened(context, other) for context in heard} == {0.0}
+    three = Context(spoken("a", first, "b", second, "c", third, "d"))
+    assert listened(three, listening) == 1
+
+
+@pytest.mark.parametrize(("text", "asks"), [("Why?", 1.0), ("Why? I see.", 1.0), ("I see.", 0.0), ("", 0.0)])
+def test_a_question_is_told_by_its_mark(text: str, asks: float) -> None:
+    assert question(Context(()), Candidate(text, "x", 0.0)) == asks

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from spoken import context as said
 
-from ranking.retriever import CONTEXT_WEIGHT, Retriever, build_index, similarity
+from ranking.retriever import CONTEXT_WEIGHT, NEAREST, OF_ONE_SITUATION, Retriever, build_index, similarity
 from ranking.vectors import Encoder, Vectors
 from storage.dialog import Candidate, PoolEntry
 
@@ -123,27 +123,47 @@ def test_an_entry_without_contexts_is_found_by_its_reply(encoder: Encoder) -> No
         assert found[0].score == pytest.approx(float(asked @ reply), abs=1e-5)
 
 
-def test_an_entry_is_as_like_as_the_nearest_of_its_contexts(encoder: Encoder) -> None:
-    index = Retriever(POOL, encoder).index
-    asked = [said("good morning"), said("tell me a joke please")]
+def test_an_entry_is_as_like_as_its_nearest_contexts_on_average(encoder: Encoder) -> None:
+    many = PoolEntry("cats/1", "Cats!", ("cats", "my cat", "the cat sleeps", "a dog and a cat", "no"), "curated")
+    index = Retriever([*POOL, many], encoder).index
+    asked = [said("good morning"), said("tell me a joke please"), said("it rains", "oh", "the cat")]
     last, both = encoder.contexts(asked)
-    scores = similarity(index, last, both)
+    scores = similarity(index, encoder, asked)
     for row, (own, whole) in enumerate(zip(last, both, strict=True)):
+        between = (own + whole) / np.linalg.norm(own + whole)
         for entry, score in zip(index.entries, scores[row], strict=True):
-            nearest = (encoder.remembered(entry.contexts) @ own).max()
+            nearest = np.sort(encoder.remembered(entry.contexts) @ between)[-NEAREST:].mean()
             to_reply = encoder.remembered([entry.reply])[0] @ whole
             assert score == pytest.approx(CONTEXT_WEIGHT * nearest + (1 - CONTEXT_WEIGHT) * to_reply, abs=1e-5)
 
 
-def test_the_message_before_the_last_counts_for_the_reply_and_not_for_the_context(encoder: Encoder) -> None:
+def test_a_context_that_is_left_out_finds_nothing_and_its_fellows_still_do(encoder: Encoder) -> None:
     index = Retriever(POOL, encoder).index
-    asked = [said("why"), said("it rains", "why"), said("pizza", "why")]
-    last, both = encoder.contexts(asked)
-    assert np.allclose(last, last[0], atol=1e-5)
-    to_context, to_reply = similarity(index, last, np.zeros_like(both)), similarity(index, np.zeros_like(last), both)
-    assert np.allclose(to_context, to_context[0], atol=1e-5)
-    for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert not np.allclose(to_reply[one], to_reply[other], atol=1e-3)
+    asked = [said("good morning")]
+    place, alone = (index.texts.index(text) for text in ("good morning", "what shall we eat"))
+    with_it, without, bare = (similarity(index, encoder, asked, left_out)[0] for left_out in (None, place, alone))
+    assert without[0] < with_it[0]
+    assert np.allclose(without[2:], with_it[2:], atol=1e-6)
+    (own,) = encoder.encode(["good morning"])
+    assert bare[3] == pytest.approx(float(own @ index.replies[3]), abs=1e-5)
+
+
+def test_what_is_alike_is_told_by_the_likeness(encoder: Encoder) -> None:
+    greeting, dinner = encoder.encode(["good morning", "what shall we eat"])
+    swapped = np.eye(encoder.width, dtype=np.float32) + 4 * np.outer(dinner, greeting)
+    mapped = Encoder(by_words, encoder.lags, "words", likeness=swapped)
+    for model, first in ((encoder, "greeting/1"), (mapped, "food/1")):
+        (found,) = Retriever(POOL[:1] + POOL[2:], model, top_k=1, threshold=ALWAYS).propose([said("good morning")])
+        assert found[0].origin == first
+
+
+def test_one_situation_leaves_room_for_others(encoder: Encoder) -> None:
+    same = [PoolEntry(f"same/{n}", f"Reply number {n}.", ("hello there",), "curated") for n in range(9)]
+    loose = [PoolEntry(f"loose/{n}", f"hello {n}", (), "imported") for n in range(9)]
+    (found,) = Retriever([*same, *POOL, *loose], encoder, top_k=30, threshold=ALWAYS).propose([said("hello there")])
+    assert len([c for c in found if c.origin.startswith("same")]) == OF_ONE_SITUATION
+    assert len([c for c in found if c.origin.startswith("loose")]) == 9
+    assert {c.origin for c in found} >= {entry.id for entry in POOL}
 
 
 def test_a_new_index_takes_the_old_ones_place_at_once(encoder: Encoder) -> None:

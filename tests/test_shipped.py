@@ -9,6 +9,7 @@ from bot.assemble import open_bot
 from bot.cli import main
 from bot.settings import Settings
 from ranking.encoders import SHIPPED_VECTORS, load_encoder
+from ranking.listener import replies
 from ranking.pool import curated
 from storage.dialog import Turn
 
@@ -41,9 +42,10 @@ async def test_a_dialog_on_the_shipped_models(settings: Settings) -> None:
         assert {"retrieval", "generation"} & sources
         assert sum(scored.probability for scored in turn.decision.ranked) == pytest.approx(1)
         assert all(scored.features.keys() == turn.decision.ranked[0].features.keys() for scored in turn.decision.ranked)
-    assert {s.candidate.source for turn in turns for s in turn.decision.ranked} == {"retrieval", "generation"}
+    sources = {s.candidate.source for turn in turns for s in turn.decision.ranked}
+    assert sources == {"retrieval", "listening", "generation"}
     assert len({turn.decision.reply for turn in turns}) == len(turns)
-    assert {"retrieval", "generation", "ranker", "policy"} == turns[0].versions.keys()
+    assert {"retrieval", "generation", "ranker", "taste", "policy"} == turns[0].versions.keys()
     assert turns[0].versions["policy"].startswith("fitted ")
 
 
@@ -62,6 +64,7 @@ def test_the_pool_needs_no_embedding() -> None:
     """Every text of the curated pool has its vector in the shipped file, or the first start would take a minute."""
     encoder = load_encoder("")
     texts = {text for entry in curated() for text in (entry.reply, *entry.contexts)}
+    texts |= {text for tone in replies().values() for text in tone}
     assert SHIPPED_VECTORS.exists()
     known = len(encoder.known)
     encoder.remembered(sorted(texts))

@@ -25,7 +25,7 @@ ENVIRONMENT = {
 
 MISTAKES = {
     "bot.settings": "UserError",
-    "generation.generator": "GeneratorError",
+    "generation.sampling": "GeneratorError",
     "ranking.policy": "PolicyError",
     "ranking.pool": "PoolError",
     "ranking.pretrained": "ModelError",

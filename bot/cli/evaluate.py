@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli.measuring import generator_run, measure, pool_rows, ranking_run
+from bot.cli.measuring import bot_run, generator_run, measure, pool_rows, ranking_run
 from bot.cli.output import Json, show_json, show_table
 from bot.cli.tables import show_ranking, show_rows
 
 if TYPE_CHECKING:
+    from bot.ablation import BotFigures
     from generation.evaluate import GeneratorFigures
     from storage.estimates import Row
 
@@ -22,6 +23,8 @@ Votes = Annotated[list[Path], typer.Option(help="Rated replies: file or folder, 
 Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
 Models = Annotated[list[str] | None, typer.Option(help="Folder or hub id, can be repeated; default: yours.")]
 Positions = Annotated[int, typer.Option(help="Questions of each source at the most.", min=20)]
+Judge = Annotated[str, typer.Option(help="Vote model that judges the whole bot; default: the shipped one.")]
+SelfPlay = Annotated[int, typer.Option(help="Dialogs of the bot with itself; 0 for none.", min=0)]
 MostVotes = Annotated[int, typer.Option(help="Rated replies of each source at the most.", min=2)]
 
 POOL_TITLE = "Pool: what is found at or over a similarity"
@@ -35,6 +38,8 @@ def everything(
     retriever: Models = None,
     ranker: Models = None,
     generator: Models = None,
+    judge: Judge = "",
+    self_play: SelfPlay = 0,
     positions: Positions = 400,
     most_votes: MostVotes = 1500,
     quick: Annotated[bool, typer.Option("--quick", help="Few of everything, to see that it works.")] = False,
@@ -46,23 +51,28 @@ def everything(
 
     from bot.cli.report import page
     from bot.cli.run_file import as_json, save_run, write_whole
+    from bot.cli.transcripts import as_markdown
     from bot.settings import load_settings
 
     settings = load_settings()
     of_ranking = ranking_run(settings, data, votes, retriever, ranker, positions, most_votes, seed)
     of_generator = generator_run(settings, data, generator, seed)
+    of_bot = bot_run(data, judge, self_play, seed)
     if quick:
         of_ranking = replace(of_ranking, positions=40, most_votes=200, resamples=200)
         of_generator = replace(of_generator, most=6, replies=32)
-    run = measure(settings, of_ranking, of_generator)
+        of_bot = replace(of_bot, places=32, users=4, resamples=200)
+    run = measure(settings, of_ranking, of_generator, of_bot)
     saved, shown = save_run(out, run), write_whole(out / "report.html", page(run))
+    talked = write_whole(out / "dialogs.md", as_markdown(run.bot, run.made))
     if json:
         show_json(as_json(run))
         return
     show_ranking(run.ranking)
     show_rows(POOL_TITLE, run.pool, "similarity")
     _show_generator(run.generator)
-    typer.echo(f"{saved}\n{shown}")
+    _show_bot(run.bot)
+    typer.echo(f"{saved}\n{shown}\n{talked}")
 
 
 @app.command()
@@ -131,8 +141,50 @@ def generator(
         _show_generator(found)
 
 
+@app.command()
+def bot(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Folder for dialogs.md, the dialogs with scripted users.")] = None,
+    judge: Judge = "",
+    places: Annotated[int, typer.Option(help="Held-back places to answer, one a dialog.", min=1)] = 200,
+    users: Annotated[int, typer.Option(help="Scripted users to talk with, at the most.", min=1, max=40)] = 40,
+    self_play: SelfPlay = 0,
+    turns: Annotated[int, typer.Option(help="Replies in each dialog of the bot with itself.", min=2)] = 20,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """The whole bot, and what each part is worth: held-back places, scripted users, the bot with itself."""
+    from datetime import UTC, datetime
+
+    from bot.ablation import evaluate_bot
+    from bot.assemble import set_up_libraries
+    from bot.cli.run_file import as_json, write_whole
+    from bot.cli.transcripts import as_markdown
+    from bot.settings import load_settings
+
+    settings = load_settings()
+    set_up_libraries(settings)
+    run = replace(bot_run(data, judge, self_play, seed), places=places, users=users, turns=turns)
+    found = evaluate_bot(settings, run)
+    talked = write_whole(out / "dialogs.md", as_markdown(found, datetime.now(UTC))) if out else None
+    if json:
+        show_json(as_json(found))
+        return
+    _show_bot(found)
+    if talked:
+        typer.echo(talked)
+
+
+def _show_bot(figures: "BotFigures") -> None:
+    from bot.ablation import WHOLE
+
+    for kind, talked in figures.talks.items():
+        _show_wide(f"The whole bot: {kind}, {talked.replies} replies of {talked.dialogs} dialogs", talked.rows, WHOLE)
+
+
 def _show_generator(figures: "GeneratorFigures") -> None:
-    from generation.evaluate import ALL, NGRAM, PEOPLE
+    from generation.evaluate import ALL, NGRAM
+    from generation.replies import PEOPLE
 
     _show_wide(f"Bits per character, {figures.bits.dialogs[ALL]} dialogs", figures.bits.rows, NGRAM)
     if figures.replies:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bot.ablation import BotEvaluation
     from bot.cli.run_file import Run
     from bot.settings import Settings
     from generation.evaluate import GeneratorEvaluation
@@ -53,8 +54,18 @@ def generator_run(
         models=tuple(models or [settings.generator]),
         sampling=Sampling(1, settings.max_new_tokens, settings.sampling_temperature, settings.top_p),
         facts=facts | {"": facts[known_persona(personas, settings.persona)]},
+        examples=settings.examples,
+        remote_key=settings.remote_key.get_secret_value() if settings.remote_key else "",
+        remote_timeout=settings.remote_timeout,
         seed=seed,
     )
+
+
+def bot_run(data: Sequence[Path], judge: str, self_play: int, seed: int) -> "BotEvaluation":
+    """What is measured of the whole bot."""
+    from bot.ablation import BotEvaluation
+
+    return BotEvaluation(data=tuple(data), judge=judge, self_play=self_play, seed=seed)
 
 
 def pool_rows(settings: "Settings", seed: int, resamples: int = 1000) -> "list[Row]":
@@ -67,8 +78,14 @@ def pool_rows(settings: "Settings", seed: int, resamples: int = 1000) -> "list[R
     return pool_precision(retriever.index, retriever.encoder, seed, resamples)
 
 
-def measure(settings: "Settings", of_ranking: "RankingEvaluation", of_generator: "GeneratorEvaluation") -> "Run":
-    """Everything, with what it was measured on and by; the pool with the first of the retrievers."""
+def measure(
+    settings: "Settings",
+    of_ranking: "RankingEvaluation",
+    of_generator: "GeneratorEvaluation",
+    of_bot: "BotEvaluation",
+) -> "Run":
+    """Everything, with what it was measured on and by; pool and whole bot with the first of the models."""
+    from bot.ablation import evaluate_bot
     from bot.assemble import set_up_libraries
     from bot.cli.run_file import Run, data_files, versions
     from generation.evaluate import evaluate_generator
@@ -79,20 +96,38 @@ def measure(settings: "Settings", of_ranking: "RankingEvaluation", of_generator:
     made, files = datetime.now(UTC), data_files([*of_ranking.dialogs, *of_ranking.votes])
     ranked = evaluate_ranking(of_ranking)
     started = time.monotonic()
-    first = settings.model_copy(update={"retriever": of_ranking.retrievers[0]})
+    first = settings.model_copy(
+        update={
+            "retriever": of_ranking.retrievers[0],
+            "ranker": of_ranking.rankers[0],
+            "generator": of_generator.models[0],
+        }
+    )
     pooled = pool_rows(first, of_ranking.seed, of_ranking.resamples)
     seconds = {"pool": round(time.monotonic() - started, 1)}
     written = evaluate_generator(of_generator)
     named = labels("generator", list(written.models))
     generators = dict(zip(named, written.models.values(), strict=True))
+    talked = evaluate_bot(first, of_bot)
     return Run(
         made=made,
-        settings={"ranking": of_ranking, "generator": of_generator, "abstain_below": ABSTAIN_BELOW},
+        settings={
+            "ranking": of_ranking,
+            "generator": of_generator,
+            "bot": of_bot,
+            "abstain_below": ABSTAIN_BELOW,
+        },
         data=files,
         versions=versions(),
-        models={**ranked.models, **generators},
-        seconds={**ranked.seconds, **seconds, **{f"generator, {k}": s for k, s in written.seconds.items()}},
+        models={**ranked.models, **generators, **{f"bot's {k}": v for k, v in talked.models.items()}},
+        seconds={
+            **ranked.seconds,
+            **seconds,
+            **{f"generator, {k}": s for k, s in written.seconds.items()},
+            **{f"bot, {k}": s for k, s in talked.seconds.items()},
+        },
         ranking=ranked,
         pool=pooled,
         generator=written,
+        bot=talked,
     )

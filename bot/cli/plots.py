@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from generation.evaluate import Bits, Replies
+    from bot.ablation import Talked
+    from generation.evaluate import Bits
+    from generation.replies import Replies
     from ranking.echo import Echo
     from ranking.metrics import Bin
     from ranking.rated import Rated
@@ -248,6 +250,46 @@ def bit_bars(found: "Bits") -> "Figure":
         axes.set_title(f"{source}, n = {found.dialogs.get(source, 0)}")
         axes.set_xlim(0, 1.05 * max(figure.high for row in found.rows for figure in row.figures.values()))
     panels[-1].set_xlabel("bits per character")
+    return figure
+
+
+@styled
+def ablation_bars(talks: "Mapping[str, Talked]") -> "Figure":
+    """The judge's probability of a 👍 with its interval, a panel a kind of talk."""
+    most = max(len(talked.rows) for talked in talks.values())
+    figure, panels = grid(len(talks), 3, 0.6 + 0.26 * most, shared=False)
+    for axes, (kind, talked) in zip(panels, talks.items(), strict=True):
+        bars(axes, ((row.model, row.figures["liked"]) for row in talked.rows))
+        axes.set_title(f"{kind}, n = {talked.replies}")
+        axes.set_xlim(0, 1.05 * max(row.figures["liked"].high for row in talked.rows))
+    panels[0].set_xlabel("probability of a like, by the judge")
+    return figure
+
+
+@styled
+def source_mix(talks: "Mapping[str, Talked]") -> "Figure":
+    """Which share of what was said came from where, a panel a kind of talk."""
+    most = max(len(talked.rows) for talked in talks.values())
+    figure, panels = grid(len(talks), 3, 0.6 + 0.26 * most, shared=False)
+    for axes, (kind, talked) in zip(panels, talks.items(), strict=True):
+        rows = [row for row in talked.rows if not math.isnan(row.figures["generated"].value)]
+        generated = [row.figures["generated"].value for row in rows]
+        listening = [row.figures["listening"].value for row in rows]
+        fallback = [row.figures["fallback"].value for row in rows]
+        retrieved = [1 - sum(others) for others in zip(generated, listening, fallback, strict=True)]
+        start = [0.0] * len(rows)
+        for name, shares, shade in (
+            ("retrieved", retrieved, BLUE), ("listening", listening, GREEN), ("generated", generated, ORANGE),
+            ("fallback", fallback, PALE),
+        ):  # fmt: skip
+            axes.barh(range(len(rows)), shares, left=start, height=0.62, color=shade, label=name, alpha=0.85)
+            start = [s + share for s, share in zip(start, shares, strict=True)]
+        axes.set_yticks(range(len(rows)), [row.model for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(axis="y", visible=False)
+        axes.set_title(f"{kind}, n = {talked.replies}")
+        axes.set_xlim(0, 1)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

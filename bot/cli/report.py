@@ -14,6 +14,7 @@ from bot.cli.tables import is_ours, shown, title
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bot.ablation import BotFigures
     from generation.evaluate import GeneratorFigures
     from storage.estimates import Estimate, Row
 
@@ -78,6 +79,7 @@ def sections(run: Run) -> list[Section]:
             {"By threshold of similarity": run.pool},
         ),
         _generator(run.generator),
+        _bot(run.bot),
     ]
 
 
@@ -89,6 +91,17 @@ def _generator(found: "GeneratorFigures") -> Section:
         told = f"Replies in {found.replies.contexts} contexts, distinct-n of {found.replies.words} words"
         tables[told] = _turned(found.replies.rows, "people")
     return Section("The generator", sentences.GENERATOR, pictures, tables)
+
+
+def _bot(found: "BotFigures") -> Section:
+    from bot.ablation import WHOLE
+
+    pictures = [
+        (plots.ablation_bars(found.talks), sentences.ablation(found.talks)),
+        (plots.source_mix(found.talks), sentences.SOURCES),
+    ]
+    tables = {f"{kind}, {part.dialogs} dialogs": _turned(part.rows, WHOLE) for kind, part in found.talks.items()}
+    return Section("The whole bot", sentences.BOT, pictures, tables)
 
 
 def _turned(rows: "Sequence[Row]", baseline: str) -> "list[Row]":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bot.ablation import BotFigures
     from generation.evaluate import GeneratorFigures
     from ranking.evaluate import RankingFigures
     from storage.estimates import Row
@@ -48,6 +49,7 @@ class Run:
     ranking: "RankingFigures"
     pool: "list[Row]"
     generator: "GeneratorFigures"
+    bot: "BotFigures"
 
     @property
     def name(self) -> str:
@@ -108,8 +110,8 @@ def write_whole(file: Path, text: str) -> Path:
 
 
 def as_json(value: Any) -> Any:
-    """A value as JSON has it: dataclasses and named tuples become objects, six digits of a number stay, and what is not
-    a number is null."""
+    """A value as JSON has it: dataclasses and named tuples become objects, without what they do not show
+    of themselves either (a key); six digits of a number stay, and what is not a number is null."""
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, datetime):
@@ -117,7 +119,7 @@ def as_json(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if is_dataclass(value):
-        return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: as_json(getattr(value, field.name)) for field in fields(value) if field.repr}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return as_json(value._asdict())
     if isinstance(value, Mapping):

@@ -1,13 +1,15 @@
 """What the report says about its pictures: one sentence each, made of the figures in it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from bot.cli.run_file import Run
 from bot.cli.tables import is_ours, label
 
 if TYPE_CHECKING:
-    from generation.evaluate import Bits, Replies
+    from bot.ablation import Talked
+    from generation.evaluate import Bits
+    from generation.replies import Replies
     from ranking.echo import Echo
     from ranking.rated import Rated
     from ranking.selection import Selected
@@ -35,6 +37,16 @@ VOTES = (
 GENERATOR = (
     "What unseen text costs the generator, beside a 5-gram model with Kneser-Ney smoothing of the train split; and "
     "what it says at places in held-back dialogs, beside what people said there."
+)
+BOT = (
+    "The same candidates, chosen from by others: the best of one source in its own opinion, the best of all by the "
+    "ranker, the best of all by the policy, and drawn as the running bot draws. A second vote model judges, which "
+    "learnt from votes on dialogs that neither ranker nor policy was trained on. Scripted users say the same ten "
+    "things whatever they hear."
+)
+SOURCES = (
+    "Where what was said came from: the pool, the listener, the generator, or, when no candidate was fit, a moderated "
+    "reply."
 )
 POOL = (
     "Each message that a reply of the pool is for is asked with itself left out. Found is how often anything is as "
@@ -87,6 +99,23 @@ def echo(found: "Echo") -> str:
     """What the bars of echo show."""
     parts = [f"{row.model} {row.figures['mean rank'].value:.1f}" for row in found.rows]
     return f"Of {found.candidates} texts so many are nearer to a context than its own last message: {'; '.join(parts)}."
+
+
+def ablation(talks: "Mapping[str, Talked]") -> str:
+    """What the bars of the ablation show."""
+    from bot.ablation import DRAWN, GENERATOR, LISTENER, RANKER, RETRIEVAL, WHOLE
+
+    found = []
+    for kind, talked in talks.items():
+        rows = {row.model: row for row in talked.rows}
+        gaps = {name: rows[name].against["liked"] for name in (RETRIEVAL, LISTENER, GENERATOR, RANKER) if name in rows}
+        behind = [name for name, gap in gaps.items() if gap.high < 0]
+        level = [name for name in gaps if name not in behind]
+        liked = _percent(rows[DRAWN if DRAWN in rows else WHOLE].figures["liked"])
+        clearly = f"the whole is clearly liked more than {', '.join(behind)}" if behind else "nothing is clear"
+        rest = f", not clearly more than {', '.join(level)}" if behind and level else ""
+        found.append(f"{kind}: {liked} would be liked; {clearly}{rest}")
+    return f"{'; '.join(found).capitalize()}."
 
 
 def votes(rated: "Sequence[Rated]") -> str:

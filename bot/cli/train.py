@@ -23,22 +23,26 @@ Seed = Annotated[int, typer.Option(help="Of all that is random.")]
 
 @app.command()
 def retriever(
-    data: Data,
     out: Out,
+    data: Annotated[list[Path] | None, typer.Option(help="Dialogs, as of the generator.")] = None,
+    votes: Annotated[
+        list[Path] | None, typer.Option(help="Rated replies; those of the pool tell what is alike.")
+    ] = None,
     base: Base = "",
-    epochs: Annotated[float, typer.Option(min=0)] = 1.0,
+    epochs: Annotated[float, typer.Option(min=0, help="0: the likeness alone, from pool and votes.")] = 1.0,
     batch: Annotated[int, typer.Option(min=2, help="Runs of up to 16 messages a step.")] = 24,
     learning_rate: Annotated[float, typer.Option(min=0)] = 5e-5,
     minutes: Minutes = 0.0,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Train the retriever: which message comes next. Use it by KITH_RETRIEVER."""
+    """Train the retriever: which message comes next, and which are alike. Use it by KITH_RETRIEVER."""
     with training():
         from ranking.train_retriever import RetrieverTraining, train_retriever
 
         run = RetrieverTraining(
-            data=tuple(data),
+            data=tuple(data or ()),
+            votes=tuple(votes or ()),
             out=out,
             base=base,
             epochs=epochs,
@@ -93,6 +97,29 @@ def ranker(
             seed=seed,
         )
         report(train_ranker(run), as_json)
+
+
+@app.command()
+def taste(
+    votes: Annotated[list[Path], typer.Option(help="Rated replies: .jsonl(.gz) files, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
+    retriever: Annotated[str, typer.Option(help="The bi-encoder whose vectors it reads.")] = "",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train the taste: which replies people like. Half a minute. Use it by KITH_TASTE."""
+    from datetime import UTC, datetime
+
+    with training():
+        from ranking.encoders import load_encoder
+        from ranking.taste import train_taste
+        from storage.corpora import read_ratings
+
+        rated = [rating for path in votes for rating in read_ratings(path)]
+        made, facts = train_taste(load_encoder(retriever), rated, seed)
+        version = f"{out.stem} {datetime.now(UTC):%Y-%m-%d}, {facts['votes']} votes"
+        made.save(out, {"version": version, "data": ", ".join(path.name for path in votes)})
+        report({**facts, "version": version}, as_json)
 
 
 @app.command()

@@ -1,0 +1,192 @@
+"""The whole bot taken apart, on tiny models: who decides, what is measured of it, and what is told."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from fixed_answers import empty_log
+from spoken import context
+
+from bot.ablation import (
+    DRAWN,
+    GENERATOR,
+    LISTENER,
+    RANKER,
+    RETRIEVAL,
+    WHOLE,
+    BotEvaluation,
+    columns,
+    decided_again,
+    evaluate_bot,
+    judged,
+    variants,
+)
+from bot.ablation import Reply as Said
+from bot.cli import main
+from bot.pipeline import Pipeline
+from bot.rehearsal import Answered, InMemory
+from bot.settings import Settings, UserError
+from generation.replies import PEOPLE
+from ranking.policy import ScoringPolicy, Weights
+from ranking.ranker import CrossEncoderRanker
+from ranking.vectors import Encoder
+from storage.corpora import CorpusError
+from storage.dialog import Asked, Candidate, Context, Decision, PoolEntry, Scored, Turn
+
+pytest_plugins = ("tiny",)
+
+WEIGHTS = Weights("w", {"ranker": 1.0}, {"unsafe": 1.0, "repetition": 0.75, "echo": 0.75})
+
+
+NAMES = ("retrieved", "generated", "listening", "similarity", "likelihood", "tone", "ranker", "repetition", "unsafe")
+
+
+def scored(text: str, source: str, **features: float) -> Scored:
+    return Scored(Candidate(text, source, 0.5), {**dict.fromkeys(NAMES, 0.0), **features}, 0.0, 0.0)
+
+
+def answered(*ranked: Scored) -> Answered:
+    asked = Context((), "")
+    return Answered("d", asked, Turn("t", Asked(0, "d", "p"), "hi", Decision("", "policy", ranked, 0), {}, {}))
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    return Pipeline(InMemory([]), {}, {}, ScoringPolicy(WEIGHTS), lambda *_: "Hm.", {}, "", dict)
+
+
+def test_each_variant_decides_by_what_it_is_named_for(pipeline: Pipeline) -> None:
+    near = scored("near", "retrieval", retrieved=1, similarity=0.9, ranker=-1, repetition=1)
+    far = scored("far", "retrieval", retrieved=1, similarity=0.4, ranker=0, repetition=0)
+    sure = scored("sure", "generation", generated=1, likelihood=-1, ranker=2, repetition=1)
+    odd = scored("odd", "generation", generated=1, likelihood=-9, ranker=-3, repetition=0)
+    warm = scored("warm", "listening", listening=1, tone=1, ranker=-2, repetition=0)
+    turn = answered(near, far, sure, odd, warm)
+    said = {name: decided_again(turn, policy, pipeline).text for name, policy in variants(WEIGHTS, 0.0, 0).items()}
+    assert said == {
+        RETRIEVAL: "near", GENERATOR: "sure", LISTENER: "warm", RANKER: "sure", WHOLE: "far", DRAWN: "far"
+    }  # fmt: skip
+
+
+def test_nobody_says_what_is_unsafe_and_a_fallback_is_one(pipeline: Pipeline) -> None:
+    bad = scored("bad", "retrieval", retrieved=1, similarity=0.9, ranker=1, unsafe=1)
+    for turn in (answered(bad), answered()):
+        for policy in variants(WEIGHTS, 0.3, 0).values():
+            reply = decided_again(turn, policy, pipeline)
+            assert (reply.text, reply.source) == ("Hm.", "fallback")
+
+
+def test_what_is_measured_of_replies(ranker_folder: str, bi_encoder: Encoder) -> None:
+    judge = CrossEncoderRanker(ranker_folder, bi_encoder)
+    asked = context("i went to see my aunt", "That is nice of you.", "she has five cats")
+    told = ("She has five cats!", "That is nice of you.", "Which one is yours?", "Hm.")
+    sources = ("retrieval", "generation", "generation", "fallback")
+    found = columns([Said("d", asked, text, source) for text, source in zip(told, sources, strict=True)], judge)
+    assert found["copies user"].tolist() == [1, 0, 0, 0]
+    assert found["repeats earlier"].tolist() == [0, 1, 0, 0]
+    assert found["generated"].tolist() == [0, 1, 1, 0]
+    assert found["fallback"].tolist() == [0, 0, 0, 1]
+    assert ((found["liked"] > 0) & (found["liked"] < 1)).all()
+    people = columns([Said("d", asked, "Cats!", PEOPLE)], judge)
+    assert people["generated"][0] != people["generated"][0]
+
+
+def test_differences_are_to_the_whole_bot(ranker_folder: str, bi_encoder: Encoder) -> None:
+    def said(texts: Sequence[str]) -> list[Said]:
+        return [Said(f"d{n}", context("hello there"), text, "retrieval") for n, text in enumerate(texts)]
+
+    texts = [f"the cat number {number}" for number in range(9)]
+    judge = CrossEncoderRanker(ranker_folder, bi_encoder)
+    found = judged(
+        {RETRIEVAL: said(texts), WHOLE: said([*texts[:-1], "pizza"])}, judge, BotEvaluation((), resamples=50)
+    )
+    alone, whole = found.rows
+    assert (found.replies, found.dialogs, whole.against) == (9, 9, {})
+    assert alone.against["words"].value == pytest.approx(3 / 9)
+    assert alone.against["liked"].value == pytest.approx(alone.figures["liked"].value - whole.figures["liked"].value)
+
+
+# The whole
+
+
+@pytest.fixture
+def settings(
+    retriever_folder: str, ranker_folder: str, generator_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    empty_log(tmp_path).close()
+    pool = [
+        PoolEntry(f"food/{n}", text, ("what shall we eat", "i am hungry"), "curated")
+        for n, text in enumerate(("Soup.", "Bread and cheese.", "Whatever is left."))
+    ]
+    monkeypatch.setattr("bot.assemble.curated", lambda: pool)
+    return Settings(
+        _env_file=None, data_dir=tmp_path, retriever=retriever_folder, ranker=ranker_folder,
+        generator=generator_folder, candidates=2, threads=1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rows = [
+        {"id": f"d{n}", "source": "cats", "split": "valid", "turns": [
+            {"role": "a", "text": "what shall we eat"}, {"role": "b", "text": f"Rice, {n} bowls."}
+        ]} for n in range(6)
+    ]  # fmt: skip
+    file = tmp_path / "dialogs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def test_places_scripted_users_and_self_play(settings: Settings, data: Path, ranker_folder: str) -> None:
+    run = BotEvaluation((data,), ranker_folder, places=4, users=2, self_play=2, turns=3, resamples=20)
+    found = evaluate_bot(settings, run)
+    everyone = [RETRIEVAL, GENERATOR, LISTENER, RANKER, WHOLE, DRAWN]
+    assert {kind: (t.replies, t.dialogs, [r.model for r in t.rows]) for kind, t in found.talks.items()} == {
+        "held-back places": (4, 4, [PEOPLE, *everyone]),
+        "scripted users": (20, 2, everyone),
+        "self-play": (6, 2, everyone[:-1]),
+    }
+    for talked in found.talks.values():
+        rows = {row.model: row.figures for row in talked.rows}
+        assert rows[RETRIEVAL]["generated"].value == 0
+        assert rows[GENERATOR]["generated"].value + rows[GENERATOR]["fallback"].value == pytest.approx(1)
+    assert [len(t.lines) for t in found.transcripts] == [10, 10]
+    assert set(found.seconds) == set(found.talks)
+    assert {"retrieval", "generation", "ranker", "policy", "judge"} == set(found.models)
+    assert evaluate_bot(settings, run).talks == found.talks
+
+
+def test_a_bot_with_one_source_cannot_be_taken_apart(settings: Settings, data: Path) -> None:
+    for off in ("candidates", "retrieved"):
+        with pytest.raises(UserError, match="KITH_CANDIDATES"):
+            evaluate_bot(settings.model_copy(update={off: 0}), BotEvaluation((data,)))
+
+
+def test_data_without_a_held_back_part_is_said(settings: Settings, data: Path) -> None:
+    data.write_text(data.read_text().replace('"valid"', '"train"'))
+    with pytest.raises(CorpusError, match="valid split"):
+        evaluate_bot(settings, BotEvaluation((data,)))
+
+
+def test_the_command_prints_tables_and_writes_the_dialogs(
+    settings: Settings,
+    data: Path,
+    ranker_folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("bot.settings.load_settings", lambda: settings)
+    out = tmp_path / "out"
+    command = ["evaluate", "bot", "--data", str(data), "--judge", ranker_folder, "--places", "4", "--users", "1"]
+    assert main([*command, "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "The whole bot: held-back places, 4 replies of 4 dialogs" in shown
+    assert max(map(len, shown.splitlines())) <= 120
+    told = (out / "dialogs.md").read_text(encoding="utf-8")
+    assert told.count("\n> ") == 10
+    assert "## a greeting/1" in told
+    assert main([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["transcripts"][0]["lines"]) == 10

@@ -74,6 +74,7 @@ def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | N
     if retriever:
         sources["retrieval"] = retriever.propose
         sources["listening"] = Listener(retriever.encoder).propose
+        scorers["careless"] = retriever.careless
     if settings.candidates:
         generator = load_generator(settings)
         sources["generation"], fixed["generation"] = generator.propose, generator.version

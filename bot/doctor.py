@@ -148,7 +148,7 @@ def policy(settings: Settings) -> str:
     from ranking.policy import SHIPPED, load_weights
 
     loaded = load_weights(settings.policy)
-    unknown = {*loaded.weights, *loaded.vetoes} - {*cheap_features(), "relevance", "ranker", "taste"}
+    unknown = {*loaded.weights, *loaded.vetoes} - {*cheap_features(), "relevance", "ranker", "taste", "careless"}
     if unknown:
         raise Unfit(f"Nothing computes the features {', '.join(sorted(unknown))}.")
     return f"{loaded.version}, from {settings.policy or SHIPPED}"

@@ -180,3 +180,16 @@ def test_equal_replies_are_proposed_once_for_the_contexts_of_both(encoder: Encod
     assert [c.origin for c in found].count("food/1") == 1
     assert "liked/9" not in [c.origin for c in found]
     assert found[0].origin == "food/1"
+
+
+def test_where_somebody_is_in_danger_only_what_was_written_for_it_is_proposed_and_fit(encoder: Encoder) -> None:
+    contexts = ("i cannot go on", "i want to go")
+    help_ = PoolEntry("danger.cannot_go_on/1", "Please call somebody now.", contexts, "curated")
+    retriever = Retriever([*POOL, help_], encoder, top_k=9, threshold=ALWAYS)
+    asked = [said("hello there", "Good.", "i cannot go on"), said("what shall we eat")]
+    grave, fine = retriever.propose(asked)
+    assert [c.origin for c in grave] == [help_.id]
+    assert {c.origin for c in fine} >= {entry.id for entry in POOL}
+    both = [Candidate("Ha!", "listening", 1.0, "listening.laugh/1"), grave[0]]
+    assert retriever.careless([(context, both) for context in asked]) == [[1.0, 0.0], [0.0, 0.0]]
+    assert Retriever(POOL, encoder).careless([(asked[0], both)]) == [[0.0, 0.0]]

@@ -26,6 +26,10 @@ OF_ONE_SITUATION = 3
 DANGER = "danger."
 """What the names of situations begin with in which only their own replies may be said: a life may hang on it."""
 
+GRIEF = ("grief.", "heart.grief", "heart.remembering")
+SMILES = ("listening.smile", "listening.laugh")
+"""What is not said to somebody who mourns: the listener takes a fond memory for a happy one."""
+
 GRAVE = 0.5
 """Likeness of the last message to such a situation from which on it is taken for one. Of 42 contexts of theirs, each
 with itself left out, 83 % reach it, of 1,500 others 1.2 % (0.45: 95 and 3.8 %, 0.55: 74 and 0.6 %)."""
@@ -78,11 +82,16 @@ class Retriever:
         return [self._best(index, row, context) for row, context in zip(scores, contexts, strict=True)]
 
     def careless(self, batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
-        """A scorer: 1 for what was not written for it where somebody is in danger, else 0."""
-        serious = grave(self.index, self.encoder, [context for context, _ in batch])
+        """A scorer: 1 for what was not written for it where somebody is in danger, and for a smile where one of the
+        last messages was about a death, else 0."""
+        contexts = [context for context, _ in batch]
+        serious, sad = grave(self.index, self.encoder, contexts), mourning(self.index, self.encoder, contexts)
         return [
-            [float(danger and not candidate.origin.startswith(DANGER)) for candidate in candidates]
-            for danger, (_, candidates) in zip(serious, batch, strict=True)
+            [
+                float((danger and not c.origin.startswith(DANGER)) or (grief and c.origin.startswith(SMILES)))
+                for c in candidates
+            ]
+            for danger, grief, (_, candidates) in zip(serious, sad, batch, strict=True)
         ]
 
     def _best(self, index: Index, scores: NDArray[np.float32], context: Context) -> list[Candidate]:
@@ -130,12 +139,25 @@ def halfway(last: Vectors, whole: Vectors) -> Vectors:
 
 def grave(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDArray[np.bool_]:
     """Shape (contexts,): whether the last message is near to a situation of danger."""
-    of_danger = sorted({int(s) for s, e in zip(index.situation, index.entries, strict=True) if e.id.startswith(DANGER)})
-    if not of_danger or not contexts:
-        return np.zeros(len(contexts), bool)
-    last, _ = encoder.contexts(contexts)
-    cosines = np.pad(encoder.liken(last) @ index.contexts.T, ((0, 0), (0, 1)), constant_values=-np.inf)
-    return np.array([nearest(row[index.members[of_danger]])[0].max() >= GRAVE for row in cosines], bool)
+    return near_to(index, encoder, [context.last for context in contexts], (DANGER,))
+
+
+def mourning(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDArray[np.bool_]:
+    """Shape (contexts,): whether one of the person's last three messages is near to a situation of grief."""
+    recent = [(number, text) for number, context in enumerate(contexts) for text in context.said("user")[-3:]]
+    near = near_to(index, encoder, [text for _, text in recent], GRIEF)
+    sad = {number for (number, _), told in zip(recent, near, strict=True) if told}
+    return np.array([number in sad for number in range(len(contexts))], bool)
+
+
+def near_to(index: Index, encoder: Encoder, texts: Sequence[str], names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Shape (texts,): whether each is like the messages of a situation whose name begins with one of `names`."""
+    named = sorted({int(s) for s, e in zip(index.situation, index.entries, strict=True) if e.id.startswith(names)})
+    if not named or not texts:
+        return np.zeros(len(texts), bool)
+    likeness = encoder.liken(encoder.encode(texts)) @ index.contexts.T
+    cosines = np.pad(likeness, ((0, 0), (0, 1)), constant_values=-np.inf)
+    return np.array([nearest(row[index.members[named]])[0].max() >= GRAVE for row in cosines], bool)
 
 
 def nearest(cosines: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

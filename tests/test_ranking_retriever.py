@@ -193,3 +193,14 @@ def test_where_somebody_is_in_danger_only_what_was_written_for_it_is_proposed_an
     both = [Candidate("Ha!", "listening", 1.0, "listening.laugh/1"), grave[0]]
     assert retriever.careless([(context, both) for context in asked]) == [[1.0, 0.0], [0.0, 0.0]]
     assert Retriever(POOL, encoder).careless([(asked[0], both)]) == [[0.0, 0.0]]
+
+
+def test_nobody_smiles_at_somebody_who_mourns(encoder: Encoder) -> None:
+    loss = PoolEntry("grief.pet_died/1", "I'm so sorry.", ("my dog died", "my cat died"), "curated")
+    retriever = Retriever([*POOL, loss], encoder)
+    origins = ("listening.smile/1", "listening.laugh/2", "listening.comfort/1", "greeting/1")
+    candidates = [Candidate("x", "listening", 0.0, origin) for origin in origins]
+    mourns = [said("my dog died"), said("my dog died", "Oh.", "he was old", "Yes.", "he slept on my bed")]
+    fine = [said("hello there"), said("my dog died", "a", "b", "c", "d", "e", "what shall we eat")]
+    asked = [(context, candidates) for context in (*mourns, *fine)]
+    assert retriever.careless(asked) == [[1, 1, 0, 0]] * 2 + [[0, 0, 0, 0]] * 2

@@ -86,6 +86,12 @@ def listened(context: Context, candidate: Candidate) -> float:
     return sum(normal(said) in listening_keys() for said in context.said("assistant")[-3:]) / 3
 
 
+def evades(context: Context, candidate: Candidate) -> float:
+    """1 for a listener's reply to a message that asks something, but for those that were written for questions."""
+    listening = candidate.source == "listening" and not candidate.origin.startswith("listening.question")
+    return float(listening and "?" in context.last)
+
+
 @cache
 def listening_keys() -> frozenset[str]:
     """What the listener says, normalised."""
@@ -138,6 +144,7 @@ def cheap_features() -> dict[str, Feature]:
         "listening": from_source("listening"),
         "tone": own_score("listening"),
         "listened": listened,
+        "evades": evades,
         "question": question,
         "length": length,
         "repetition": repetition,

@@ -28,7 +28,8 @@ from storage.estimates import Estimate, estimate
 OF_REPLY = ("ranker", "length", "question", "repetition", "echo")
 """What a rated reply has by itself."""
 
-OF_LOG = (*OF_REPLY, "relevance", "generated", "likelihood", "similarity", "listening", "tone", "listened", "taste")
+OF_SOURCE = ("generated", "likelihood", "similarity", "listening", "tone", "listened", "evades")
+OF_LOG = (*OF_REPLY, "relevance", *OF_SOURCE, "taste")
 """What a logged one has besides. `retrieved` is what `generated` is not, so one of them says it."""
 
 

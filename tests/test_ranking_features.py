@@ -10,6 +10,7 @@ from spoken import context, spoken
 from ranking.features import (
     cheap_features,
     echo,
+    evades,
     length,
     listened,
     overlap,
@@ -184,3 +185,17 @@ def test_listening_is_counted_over_the_last_three_replies_and_for_the_listener_o
 @pytest.mark.parametrize(("text", "asks"), [("Why?", 1.0), ("Why? I see.", 1.0), ("I see.", 0.0), ("", 0.0)])
 def test_a_question_is_told_by_its_mark(text: str, asks: float) -> None:
     assert question(Context(()), Candidate(text, "x", 0.0)) == asks
+
+
+@pytest.mark.parametrize(
+    ("asked", "origin", "evading"),
+    [
+        ("what do you eat?", "listening.go_on/1", 1.0),
+        ("what do you eat?", "listening.question/1", 0.0),
+        ("what do you eat?", "food/1", 0.0),
+        ("i eat bread", "listening.go_on/1", 0.0),
+    ],
+)
+def test_a_question_is_evaded_by_a_sign_of_listening(asked: str, origin: str, evading: float) -> None:
+    candidate = Candidate("I see.", "listening" if origin.startswith("listening") else "retrieval", 0.0, origin)
+    assert evades(context(asked), candidate) == evading

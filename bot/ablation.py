@@ -24,7 +24,7 @@ from ranking.ranker import CrossEncoderRanker
 from ranking.taste import JUDGE, Taste, load_taste
 from ranking.vectors import Encoder
 from storage.corpora import CorpusError, read_dialogs
-from storage.dialog import Candidate, Context
+from storage.dialog import Candidate, Context, Decision
 from storage.estimates import RESAMPLES, Floats, Measured, Row, draws, mean, measured, rows_against
 
 RETRIEVAL, GENERATOR, LISTENER = "retrieval alone", "generator alone", "listener alone"
@@ -32,7 +32,7 @@ RANKER, WHOLE, DRAWN = "all, ranker", "all, policy", "drawn as in use"
 
 Judge: TypeAlias = CrossEncoderRanker | Taste
 
-OF_CHAT = ("repetition", "echo")
+OF_CHAT = ("repetition", "echo", "listened")
 """Vetoes that are the policy's work; the others keep what must not be said from everybody's mouth."""
 
 
@@ -189,17 +189,15 @@ def decided_again(answered: Answered, policy: ScoringPolicy, pipeline: Pipeline)
     features = {name: [s.features[name] for s in ranked] for name in (ranked[0].features if ranked else ())}
     decision = policy([scored.candidate for scored in ranked], features)
     if decision.chosen is None:
-        reply = pipeline.fallback(answered.context, answered.turn.asked.language)
-        return Reply(answered.dialog, answered.context, reply, "fallback")
-    return Reply(answered.dialog, answered.context, decision.reply, decision.ranked[decision.chosen].candidate.source)
+        decision = replace(decision, reply=pipeline.fallback(answered.context, answered.turn.asked.language))
+    return _as_reply(answered, decision)
 
 
 def _replies(heard: Mapping[str, Sequence[Answered]]) -> dict[str, list[Reply]]:
-    return {name: [_as_reply(answered) for answered in turns] for name, turns in heard.items()}
+    return {name: [_as_reply(answered, answered.turn.decision) for answered in turns] for name, turns in heard.items()}
 
 
-def _as_reply(answered: Answered) -> Reply:
-    decision = answered.turn.decision
+def _as_reply(answered: Answered, decision: Decision) -> Reply:
     source = "fallback" if decision.chosen is None else decision.ranked[decision.chosen].candidate.source
     return Reply(answered.dialog, answered.context, decision.reply, source)
 
@@ -243,7 +241,7 @@ def liked(replies: Sequence[Reply], judge: Judge) -> Floats:
 
 def transcripts(users: Sequence[ScriptedUser], heard: Sequence[Answered], judge: Judge) -> tuple[Transcript, ...]:
     """The dialogs as they went."""
-    replies = [_as_reply(answered) for answered in heard]
+    replies = [_as_reply(answered, answered.turn.decision) for answered in heard]
     lines: dict[str, list[Line]] = {user.name: [] for user in users}
     for reply, probability in zip(replies, liked(replies, judge), strict=True):
         lines[reply.dialog].append(Line(reply.context.last, reply.text, reply.source, round(float(probability), 3)))

@@ -54,6 +54,10 @@ class Index:
     contexts: NDArray[np.float32]
     situation: NDArray[np.intp]
     members: NDArray[np.intp]
+    danger: NDArray[np.bool_]
+    """Of each situation, whether its name begins with DANGER."""
+    grief: NDArray[np.bool_]
+    """Of each situation, whether its name begins with one of GRIEF."""
 
 
 class Retriever:
@@ -77,8 +81,7 @@ class Retriever:
         if not index.entries or not contexts:
             return [[] for _ in contexts]
         scores = similarity(index, self.encoder, contexts)
-        others = np.array([not entry.id.startswith(DANGER) for entry in index.entries])
-        scores[np.ix_(grave(index, self.encoder, contexts), others)] = -np.inf
+        scores[np.ix_(grave(index, self.encoder, contexts), ~index.danger[index.situation])] = -np.inf
         return [self._best(index, row, context) for row, context in zip(scores, contexts, strict=True)]
 
     def careless(self, batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
@@ -119,14 +122,21 @@ def build_index(entries: Sequence[PoolEntry], encoder: Encoder) -> Index:
     members = np.full((len(situations), max(map(len, situations), default=0)), len(texts), np.intp)
     for contexts, number in situations.items():
         members[number, : len(contexts)] = [place[context] for context in contexts]
+    situation = np.array([situations[entry.contexts] for entry in kept], np.intp)
+    danger, grief = (
+        np.isin(np.arange(len(situations)), situation[[entry.id.startswith(names) for entry in kept]])
+        for names in (DANGER, GRIEF)
+    )
     return Index(
         kept,
         tuple(normal(entry.reply) for entry in kept),
         encoder.remembered([entry.reply for entry in kept]),
         tuple(texts),
         encoder.liken(encoder.remembered(texts)),
-        np.array([situations[entry.contexts] for entry in kept], np.intp),
+        situation,
         members,
+        danger,
+        grief,
     )
 
 
@@ -139,25 +149,24 @@ def halfway(last: Vectors, whole: Vectors) -> Vectors:
 
 def grave(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDArray[np.bool_]:
     """Shape (contexts,): whether the last message is near to a situation of danger."""
-    return near_to(index, encoder, [context.last for context in contexts], (DANGER,))
+    return near_to(index, encoder, [context.last for context in contexts], index.danger)
 
 
 def mourning(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDArray[np.bool_]:
     """Shape (contexts,): whether one of the person's last three messages is near to a situation of grief."""
     recent = [(number, text) for number, context in enumerate(contexts) for text in context.said("user")[-3:]]
-    near = near_to(index, encoder, [text for _, text in recent], GRIEF)
+    near = near_to(index, encoder, [text for _, text in recent], index.grief)
     sad = {number for (number, _), told in zip(recent, near, strict=True) if told}
     return np.array([number in sad for number in range(len(contexts))], bool)
 
 
-def near_to(index: Index, encoder: Encoder, texts: Sequence[str], names: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Shape (texts,): whether each is like the messages of a situation whose name begins with one of `names`."""
-    named = sorted({int(s) for s, e in zip(index.situation, index.entries, strict=True) if e.id.startswith(names)})
-    if not named or not texts:
+def near_to(index: Index, encoder: Encoder, texts: Sequence[str], some: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Shape (texts,): whether each is like the messages of one of `some` situations."""
+    if not some.any() or not texts:
         return np.zeros(len(texts), bool)
     likeness = encoder.liken(encoder.encode(texts)) @ index.contexts.T
     cosines = np.pad(likeness, ((0, 0), (0, 1)), constant_values=-np.inf)
-    return np.array([nearest(row[index.members[named]])[0].max() >= GRAVE for row in cosines], bool)
+    return np.array([nearest(row[index.members[some]])[0].max() >= GRAVE for row in cosines], bool)
 
 
 def nearest(cosines: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

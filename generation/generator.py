@@ -25,6 +25,10 @@ STARTER = Path(__file__).parent / "starter"
 CHARACTERS_PER_TOKEN = 3
 """At the least, in English: examples fill a third of the room, not more."""
 
+UNREPEATED = 6
+"""No run of so many tokens comes twice in prompt and reply: neither one's own words nor the user's are said again.
+Shorter ones would forbid a persona to name itself as its facts do."""
+
 
 class GptGenerator:
     """Samples replies; the mean log-probability of its tokens is each one's own score."""
@@ -91,6 +95,7 @@ class GptGenerator:
             temperature=self.sampling.temperature,
             top_p=self.sampling.top_p,
             top_k=0,
+            no_repeat_ngram_size=UNREPEATED,
             eos_token_id=sorted(ends),
             pad_token_id=self.tokenizer.pad_token_id,
             stop_strings=None if self.tokenizer.chat_template else [PLAIN_STOP],

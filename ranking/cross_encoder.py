@@ -1,9 +1,8 @@
-"""A BERT that reads context and reply together and gives each pair one number: for training and for serving.
+"""BERTs that read context and reply together and give each pair numbers: ours, and any other with one output.
 
-Those that we train add two things to the usual head on the first token, each by a learnt weight: the likeness, which is
-the cosine of the context's mean to the reply's mean in the last layer, and the relevance, which is what the retriever
-makes of the pair. So training begins with what the retriever knows, and adds what only reading both together can tell
-(docs/experiments.md).
+Ours has a head for each kind of votes, since annotators' marks and a contest's thumbs are not the likes of one's own
+people; all heads share what was read. It also knows how near the reply is to what is expected there
+(ranking/expected.py), by a network of its own that need not keep echoes away.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,121 +11,141 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
+from ranking.data import OWN
 from ranking.delta import has_delta, origin, with_delta
+from ranking.expected import SPREAD, ExpectedReply, expected_of, state_of
 from ranking.pretrained import ModelError
 from ranking.slices import in_slices
 from ranking.text import CUT_SIDE, PAIR_TOKENS
 
+READ = 256
+DROPOUT = 0.2
+
 
 class CrossEncoder(nn.Module):
-    """Pairs of texts to log-odds."""
+    """Pairs of texts to the log-odds of a 👍 by each head."""
 
-    def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, mix: Sequence[float] | None = None
-    ) -> None:
-        """`mix`: the weights of likeness and relevance; None for a model that was trained without them."""
+    def __init__(self, bert: BertModel, tokenizer: PreTrainedTokenizerBase, heads: Sequence[str]) -> None:
         super().__init__()
-        self.model, self.tokenizer = model, tokenizer
-        self.mix = None if mix is None else nn.Parameter(torch.tensor(mix))
+        width = bert.config.hidden_size
+        self.bert, self.tokenizer = bert, tokenizer
         self.tokenizer.truncation_side = CUT_SIDE
+        self.read = nn.Linear(5 * width + 1, READ)
+        self.heads = nn.ModuleDict({name: nn.Linear(READ, 1) for name in heads})
+        self.expected: ExpectedReply | None = None
+        """The network whose cosine is the relevance that this one is given; None: that of the retriever."""
 
-    def forward(self, pairs: Sequence[tuple[str, str]], relevance: torch.Tensor | None = None) -> torch.Tensor:
-        """One number a pair, shape (pairs,). `relevance`, of the same shape, is needed by a model with a `mix`."""
+    def forward(self, pairs: Sequence[tuple[str, str]], relevance: torch.Tensor) -> torch.Tensor:
+        """Shape (pairs, heads). `relevance`, shape (pairs,): a cosine for each."""
         if not pairs:
-            return torch.zeros(0)
+            return torch.zeros(0, len(self.heads))
         read = self.tokenizer(
             [context for context, _ in pairs],
             [reply for _, reply in pairs],
             truncation=True,
             max_length=PAIR_TOKENS,
-            return_token_type_ids=None if self.mix is None else True,  # some BERTs' tokenizers leave them out
+            return_token_type_ids=True,  # some BERTs' tokenizers leave them out
         )
         rows = [{name: read[name][i] for name in read} for i in range(len(pairs))]
-        logits = in_slices(rows, self.tokenizer, self._logits, self.model.device)
-        if self.mix is None:
-            return logits
-        assert relevance is not None
-        return logits + self.mix[1] * relevance.to(logits.device)
+        seen = in_slices(rows, self.tokenizer, self._seen, self.bert.device)
+        known = torch.cat([seen, relevance.to(seen)[:, None] * SPREAD], dim=1)
+        hidden = functional.gelu(self.read(functional.dropout(known, DROPOUT / 2, self.training)))
+        hidden = functional.dropout(hidden, DROPOUT, self.training)
+        return torch.cat([head(hidden) for head in self.heads.values()], dim=1).float()
 
-    def _logits(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        if self.mix is None:
-            logits: torch.Tensor = self.model(**batch).logits
-            return logits.float().squeeze(-1)
-        read = self.model.base_model(**batch)
-        head: torch.Tensor = getattr(self.model, HEAD)(read.pooler_output)
-        return head.float().squeeze(-1) + self.mix[0] * cosines(read.last_hidden_state.float(), batch)
+    def _seen(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Both texts' means, their product and difference, and the first token, of the last layer."""
+        last = self.bert(**batch).last_hidden_state.float()
+        context, reply = (mean_of(last, batch, segment) for segment in (0, 1))
+        first = functional.normalize(last[:, 0], dim=-1) * SPREAD
+        return torch.cat([context, reply, context * reply, (context - reply).abs(), first], dim=1)
 
     @torch.no_grad()
-    def rescale(self, slope: float, shift: float) -> None:
-        """Makes every number x into slope * x + shift."""
-        head = getattr(self.model, HEAD)
-        head.weight.mul_(slope)
-        head.bias.mul_(slope).add_(shift)
-        if self.mix is not None:
-            self.mix.mul_(slope)
+    def rescale(self, head: str, slope: float, shift: float) -> None:
+        """Makes every number x of a head into slope * x + shift."""
+        linear = self.heads[head]
+        assert isinstance(linear, nn.Linear)
+        linear.weight.mul_(slope)
+        linear.bias.mul_(slope).add_(shift)
+
+    def column(self, head: str) -> int:
+        """Which column a head is; that of OWN, or the first, for one that there is not."""
+        names = list(self.heads)
+        return names.index(head if head in names else OWN) if {head, OWN} & set(names) else 0
 
     def state(self) -> dict[str, torch.Tensor]:
         """All weights, the BERT's under the names that they have in it alone."""
-        head = {f"{HEAD}.{name}": value for name, value in getattr(self.model, HEAD).state_dict().items()}
-        mix = {} if self.mix is None else {MIX: self.mix.detach()}
-        return {**self.model.base_model.state_dict(), **head, **mix}
+        own = {name: value for name, value in self.state_dict().items() if name.startswith(PARTS)}
+        return {**self.bert.state_dict(), **own, **({} if self.expected is None else state_of(self.expected))}
 
 
-def cosines(hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """The cosine of the first text's mean to the second's, shape (pairs,), of hidden states (pairs, tokens, width)."""
-    means = []
-    for segment in (0, 1):
-        there = ((batch["token_type_ids"] == segment) & (batch["attention_mask"] == 1)).unsqueeze(-1).float()
-        means.append((hidden * there).sum(1) / there.sum(1).clamp(min=1))
-    return functional.cosine_similarity(means[0], means[1])
+PARTS = ("read.", "heads.")
 
 
-HEAD = "classifier"
-MIX = "mix"
-FIRST_MIX = (4.0, 16.0)
-"""What likeness and relevance count before training: cosines of true and random replies are some tenths apart, and the
-retriever knows better than a cross-encoder that has not been trained yet."""
+class OtherCrossEncoder(nn.Module):
+    """A cross-encoder as others train them: one number a pair."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__()
+        self.model, self.tokenizer = model, tokenizer
+        self.tokenizer.truncation_side = CUT_SIDE
+
+    def forward(self, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
+        """Shape (pairs, 1)."""
+        if not pairs:
+            return torch.zeros(0, 1)
+        texts = [context for context, _ in pairs], [reply for _, reply in pairs]
+        read = self.tokenizer(*texts, truncation=True, max_length=PAIR_TOKENS)
+        rows = [{name: read[name][i] for name in read} for i in range(len(pairs))]
+        return in_slices(rows, self.tokenizer, lambda batch: self.model(**batch).logits.float(), self.model.device)
 
 
-def load_cross_encoder(name: str, new: bool = False) -> CrossEncoder:
-    """A cross-encoder with one output by folder or hub id: one that `kith train ranker` wrote, or any other. With `new`
-    a BERT or a trained retriever will do as well ("": the packaged BERT), and gets a head that knows nothing. Raises
+def mean_of(last: torch.Tensor, batch: Mapping[str, torch.Tensor], segment: int) -> torch.Tensor:
+    """The mean of one text's tokens in hidden states (pairs, tokens, width), of length SPREAD: (pairs, width)."""
+    there = ((batch["token_type_ids"] == segment) & (batch["attention_mask"] == 1)).unsqueeze(-1).to(last)
+    return functional.normalize((last * there).sum(1), dim=-1) * SPREAD
+
+
+def load_cross_encoder(name: str) -> CrossEncoder | OtherCrossEncoder:
+    """A cross-encoder by folder or hub id: one that `kith train ranker` wrote, or any other with one output. Raises
     ModelError, OSError, ValueError or RuntimeError when it cannot be had."""
-    base = origin(name)
-    settings = {"num_labels": 1} if new or has_delta(name) else {}
+    if has_delta(name):
+        return begin_cross_encoder(name, ())
     model, report = AutoModelForSequenceClassification.from_pretrained(
-        base, dtype=torch.float32, output_loading_info=True, **settings
+        name, dtype=torch.float32, output_loading_info=True, use_safetensors=True, trust_remote_code=False
     )
-    if new and model.config.model_type != "bert":
-        raise ModelError(f"{base} is a {model.config.model_type}: a ranker starts from a BERT.")
-    state = with_delta(name, model.base_model.state_dict()) if has_delta(name) else {}
-    head = {key.removeprefix(f"{HEAD}."): state.pop(key) for key in list(state) if key.startswith(f"{HEAD}.")}
-    for of_retriever in ("lags", "likeness", "listening"):
-        state.pop(of_retriever, None)
-    mix: Sequence[float] | None = state.pop(MIX).tolist() if MIX in state else None
-    if state:
-        model.base_model.load_state_dict(state)
-    if head:
-        getattr(model, HEAD).load_state_dict(head)
-    elif new:
-        if f"{HEAD}.weight" in report["missing_keys"]:
-            fresh_pooler(model)
-            mix = FIRST_MIX
-    elif has_delta(name):
-        raise ModelError(f"{Path(name).name} is a retriever: `kith train ranker` makes a ranker.")
-    elif report["missing_keys"]:  # such a weight would be a random one
+    if report["missing_keys"]:  # such a weight would be a random one
         raise ModelError(f"{name} is no cross-encoder: it has no {min(report['missing_keys'])}.")
     if model.config.num_labels != 1:
         raise ModelError(f"The ranker {Path(name).name} has {model.config.num_labels} outputs: one is needed.")
-    return CrossEncoder(model, AutoTokenizer.from_pretrained(base), mix).eval()
+    return OtherCrossEncoder(model, AutoTokenizer.from_pretrained(name, trust_remote_code=False)).eval()
 
 
-def fresh_pooler(model: PreTrainedModel) -> None:
-    """Gives a BERT whose pooler was never trained for a head one to begin with. MiniLM's has a standard deviation of
-    0.009, through which hardly any gradient passes."""
-    pooler = getattr(model.base_model, "pooler", None)
-    if pooler is not None:
-        nn.init.normal_(pooler.dense.weight, std=float(pooler.dense.in_features) ** -0.5)
-        nn.init.zeros_(pooler.dense.bias)
+def begin_cross_encoder(name: str, heads: Sequence[str]) -> CrossEncoder:
+    """One of ours, with the heads that it has and fresh ones for the others of `heads`: a ranker that we trained, or,
+    where there are heads to train, a retriever or any BERT ("": the packaged one). Raises as `load_cross_encoder`."""
+    base = origin(name)
+    if (kind := AutoConfig.from_pretrained(base, trust_remote_code=False).model_type) != "bert":
+        raise ModelError(f"{base} is a {kind}: a ranker starts from a BERT.")
+    bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True)
+    state = with_delta(name, bert.state_dict()) if has_delta(name) else {}
+    if state and "lags" in state and not heads:
+        raise ModelError(f"{Path(name).name} is a retriever: `kith train ranker` makes a ranker.")
+    known = [key.split(".")[1] for key in state if key.startswith("heads.") and key.endswith(".weight")]
+    model = CrossEncoder(bert, AutoTokenizer.from_pretrained(base, trust_remote_code=False), sorted({*known, *heads}))
+    expected = expected_of(state)
+    model.expected = None if "lags" in state else expected
+    own = {key: state.pop(key) for key in list(state) if key.startswith(PARTS)}
+    if state:
+        bert.load_state_dict({key: value for key, value in state.items() if key in bert.state_dict()})
+    model.load_state_dict({**model.state_dict(), **own})
+    return model.eval()

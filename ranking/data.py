@@ -1,26 +1,20 @@
-"""What the ranker learns from: choices (which of these replies came next) and rated replies (did people like it).
-
-Choices teach what belongs to what. Their wrong replies are drawn from the same source, at random and from those that
-the retriever finds near, because what merely shares the topic looks right to a model that has only seen random ones.
-The user's own words are not among them: as negatives they teach to avoid all likeness (docs/experiments.md), and copies
-are vetoed by the policy.
-"""
+"""What rankers learn from and are asked: rated replies, and places in dialogs."""
 
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from tqdm import tqdm
-
-from ranking.pool import normal
-from ranking.vectors import Encoder, Vectors
 from storage.corpora import CorpusDialog, RatedReply, held_back
-from storage.dialog import Context, Message, PoolEntry
+from storage.dialog import Context, Message
 
-RATED_COPIES = {"convai2017": 1.5, "topical_chat": 1.0, "accentor": 0.08, "convai2018": 0.0}
-"""How often each rated reply of a source is taken. Thumbs under a bot's messages are what we want to predict; much of
-accentor is which stock phrase it is; convai2018 has no licence file. Sources not named (an owner's) count twice."""
+RATED_COPIES = {"convai2017": 1.0, "topical_chat": 1.0, "accentor": 0.12, "convai2018": 0.0}
+"""How often each rated reply of a public source is taken. Much of accentor is which stock phrase it is; convai2018 has
+no licence file. All others, which are about one's own bot, count once."""
+
+OWN = "kith"
+"""Who rates one's own bot."""
+SAME_RATERS = {"convai2018": "convai2017"}
+"""Two rounds of one contest."""
 
 DIALOG_SHARE = {
     "self_dialogue": 1.0, "synthetic_persona_chat": 1.0, "topical_chat": 1.0, "convai2017": 1.0, "chatterbot": 1.0,
@@ -33,13 +27,6 @@ DIALOG_SHARE = {
 SELECTION_SHARE = {source: float(share >= 0.8) for source, share in DIALOG_SHARE.items()} | {"curated": 0.0}
 """Where response selection asks: chit-chat. In booking dialogs and stock answers many wrong replies would be right."""
 
-NEAR_AMONG = 80
-"""Out of so many random replies of the source the nearest are taken as hard ones: near, but hardly ever as good."""
-NEAREST = 8
-
-PART = 256
-"""Places that are embedded between two steps of the progress bar."""
-
 CALIBRATION_SHARE = 0.1
 """Of the rated dialogs of the train split: never trained on, so that probabilities can be set right on them."""
 
@@ -51,15 +38,6 @@ class Pair:
     context: Context
     reply: str
     liked: bool
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A context with replies, the true one first."""
-
-    context: Context
-    replies: tuple[str, ...]
     source: str
 
 
@@ -100,50 +78,9 @@ def position(dialog: CorpusDialog, index: int) -> Position:
     return Position(Context(before), reply.text, dialog.source, dialog.id)
 
 
-def choices(places: Sequence[Position], encoder: Encoder, seed: int) -> list[Choice]:
-    """For each place the true reply, and of two near and two random ones those that say something else; a place where
-    none does gives no choice."""
-    draw = random.Random(seed)
-    by_source: dict[str, list[int]] = {}
-    for number, place in enumerate(places):
-        by_source.setdefault(place.source, []).append(number)
-    replies, contexts = embedded(places, encoder)
-    made = []
-    for number, place in enumerate(places):
-        others = by_source[place.source]
-        drawn = np.array(draw.sample(others, min(NEAR_AMONG, len(others))))
-        nearest = drawn[np.argsort(-(replies[drawn] @ contexts[number]))][:NEAREST]
-        wrong = [places[int(near)].reply for near in draw.sample(list(nearest), min(2, len(nearest)))]
-        wrong += [places[draw.choice(others)].reply for _ in range(2)]
-        distinct = {normal(text): text for text in wrong if normal(text) != normal(place.reply)}
-        if distinct:
-            made.append(Choice(place.context, (place.reply, *distinct.values()), place.source))
-    return made
-
-
-def embedded(places: Sequence[Position], encoder: Encoder) -> tuple[Vectors, Vectors]:
-    """The vectors of the places' replies and contexts: each (places, dimensions)."""
-    replies, contexts = [encoder.encode([])], [encoder.contexts([])[1]]
-    for start in tqdm(range(0, len(places), PART), desc="places", disable=None):
-        part = places[start : start + PART]
-        replies.append(encoder.encode([place.reply for place in part]))
-        contexts.append(encoder.contexts([place.context for place in part])[1])
-    return np.concatenate(replies), np.concatenate(contexts)
-
-
-def pool_choices(entries: Sequence[PoolEntry], count: int, seed: int) -> list[Choice]:
-    """`count` replies of the pool under one of their contexts, each with up to four replies of other situations; fewer
-    where none of another situation was drawn."""
-    draw = random.Random(seed)
-    made = []
-    for _ in range(count):
-        entry = draw.choice(entries)
-        drawn = draw.sample(entries, min(4, len(entries)))
-        others = [other.reply for other in drawn if other.contexts != entry.contexts]
-        if others and entry.contexts:
-            context = Context((Message("user", draw.choice(entry.contexts)),))
-            made.append(Choice(context, (entry.reply, *others), "curated"))
-    return made
+def head_of(source: str) -> str:
+    """Whose votes they are: those of a public set by its name, all others are one's own people's."""
+    return SAME_RATERS.get(source, source) if source in RATED_COPIES else OWN
 
 
 def rated_pairs(ratings: Sequence[RatedReply], seed: int, copies: Mapping[str, float] = RATED_COPIES) -> list[Pair]:
@@ -151,7 +88,7 @@ def rated_pairs(ratings: Sequence[RatedReply], seed: int, copies: Mapping[str, f
     draw = random.Random(seed)
     pairs: list[Pair] = []
     for rating in ratings:
-        weight = copies.get(rating.source, 2.0)
+        weight = copies.get(rating.source, 1.0)
         for _ in range(int(weight) + (draw.random() < weight % 1)):
             pairs.append(Pair(Context(rating.messages), rating.reply, rating.liked, rating.source))
     draw.shuffle(pairs)

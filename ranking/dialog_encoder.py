@@ -14,6 +14,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoTokenizer, BertModel, PreTrainedTokenizerBase
 
 from ranking.delta import has_delta, origin, stored_names, with_delta
+from ranking.expected import ExpectedReply, expected_of, state_of
 from ranking.pretrained import ModelError
 from ranking.slices import in_slices
 
@@ -36,6 +37,8 @@ class DialogEncoder(nn.Module):
         """The map of ranking/likeness.py, shape (width, width), once there is one."""
         self.listening: torch.Tensor | None = None
         """The weights of ranking/listener.py, shape (replies, width + 1), once there are some."""
+        self.expected: ExpectedReply | None = None
+        """The network of ranking/expected.py, once there is one."""
 
     def forward(self, texts: Sequence[str]) -> torch.Tensor:
         """Unit vectors, shape (texts, width): the mean of the last layer over a text's tokens."""
@@ -57,6 +60,16 @@ class DialogEncoder(nn.Module):
         assert isinstance(summed, torch.Tensor)
         return functional.normalize(summed, dim=-1)
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """All weights, the BERT's under the names that they have in it alone."""
+        fitted = {"likeness": self.likeness, "listening": self.listening}
+        return {
+            **self.bert.state_dict(),
+            "lags": self.lags.detach(),
+            **{name: values for name, values in fitted.items() if values is not None},
+            **({} if self.expected is None else state_of(self.expected)),
+        }
+
 
 def load_dialog_encoder(name: str = "") -> DialogEncoder:
     """A dialog encoder out of a folder that `kith train retriever` wrote, or a fresh one on a BERT by folder or hub id,
@@ -64,14 +77,15 @@ def load_dialog_encoder(name: str = "") -> DialogEncoder:
     base = origin(name)
     if has_delta(name) and "lags" not in stored_names(name):
         raise ModelError(f"{Path(name).name} is a ranker: `kith train retriever` makes a retriever.")
-    kind = AutoConfig.from_pretrained(base).model_type
+    kind = AutoConfig.from_pretrained(base, trust_remote_code=False).model_type
     if kind != "bert":  # transformers would take what it can of its weights, and random ones for the rest
         raise ModelError(f"{base} is a {kind}: a retriever starts from a BERT.")
-    bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32)
-    model = DialogEncoder(bert, AutoTokenizer.from_pretrained(base))
+    bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True)
+    model = DialogEncoder(bert, AutoTokenizer.from_pretrained(base, trust_remote_code=False))
     if has_delta(name):
         state = with_delta(name, bert.state_dict())
         model.lags.data = state.pop("lags")
         model.likeness, model.listening = state.pop("likeness", None), state.pop("listening", None)
+        model.expected = expected_of(state)
         bert.load_state_dict(state)
     return model.eval()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.baselines import PlainMiniLM, last_message, whole_context
-from ranking.selection import Question, asked_vectors, distinct_replies, encoded
+from ranking.selection import Question, answering, asked_vectors, distinct_replies
 from ranking.vectors import Encoder
 from storage.estimates import RESAMPLES, Floats, Row, draws, interval
 
@@ -52,7 +52,7 @@ def echo(
         BASELINE: echo_ranks(minilm.encode([whole_context(c) for c in contexts]), plain, places),
     }
     for name, encoder in encoders.items():
-        ranks[name] = echo_ranks(asked_vectors(asked, encoder), encoded(texts, encoder), places)
+        ranks[name] = echo_ranks(asked_vectors(asked, encoder), answering(texts, encoder), places)
     drawn = draws([question.place.dialog_id for question in asked], seed, resamples)
     return Echo(len(asked), len(texts), [_row(name, found, ranks[BASELINE], drawn) for name, found in ranks.items()])
 

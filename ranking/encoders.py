@@ -44,7 +44,7 @@ def encoder_of(model: DialogEncoder, version: str, caches: Sequence[Path] = ()) 
         return vectors
 
     likeness, listening = (None if part is None else part.numpy() for part in (model.likeness, model.listening))
-    return Encoder(embed, model.lags.detach().numpy(), version, caches, likeness, listening)
+    return Encoder(embed, model.lags.detach().numpy(), version, caches, likeness, listening, model.expected)
 
 
 def any_bi_encoder(name: str) -> tuple[Embed, Vectors]:

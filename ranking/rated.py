@@ -141,11 +141,14 @@ def by_wording(train: Sequence[RatedReply], asked: Sequence[RatedReply]) -> Floa
 
 
 def by_ranker(asked: Sequence[RatedReply], ranker: CrossEncoderRanker, name: str = "ranker") -> Floats:
-    """The ranker's probability of a 👍."""
-    batch = [(Context(rating.messages), [Candidate(rating.reply, "vote", 0.0)]) for rating in asked]
-    steps = parts(len(batch), f"{name} on votes")
-    scores = np.array([row[0] for part in steps for row in ranker.score(batch[part])])
-    probabilities: Floats = 1 / (1 + np.exp(-scores))
+    """The ranker's probability of a 👍, by the head of each rating's source."""
+    probabilities = np.zeros(len(asked))
+    for source in sorted({rating.source for rating in asked}):
+        chosen = [number for number, rating in enumerate(asked) if rating.source == source]
+        batch = [(Context(asked[n].messages), [Candidate(asked[n].reply, "vote", 0.0)]) for n in chosen]
+        steps = parts(len(batch), f"{name} on votes")
+        scores = np.array([row[0] for part in steps for row in ranker.score(batch[part], source)])
+        probabilities[chosen] = 1 / (1 + np.exp(-scores))
     return probabilities
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.pool import distinct, normal
-from ranking.vectors import Encoder, Vectors
+from ranking.vectors import Encoder, Vectors, unit
 from storage.dialog import Candidate, Context, PoolEntry
 
 NEAREST = 3
@@ -130,7 +130,7 @@ def build_index(entries: Sequence[PoolEntry], encoder: Encoder) -> Index:
     return Index(
         kept,
         tuple(normal(entry.reply) for entry in kept),
-        encoder.remembered([entry.reply for entry in kept]),
+        encoder.answering(encoder.remembered([entry.reply for entry in kept])),
         tuple(texts),
         encoder.liken(encoder.remembered(texts)),
         situation,
@@ -142,9 +142,7 @@ def build_index(entries: Sequence[PoolEntry], encoder: Encoder) -> Index:
 
 def halfway(last: Vectors, whole: Vectors) -> Vectors:
     """Unit vectors between those of last messages and of whole contexts."""
-    asked = last + whole
-    halved: Vectors = asked / np.maximum(np.linalg.norm(asked, axis=1, keepdims=True), 1e-9)
-    return halved
+    return unit(last + whole)
 
 
 def grave(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDArray[np.bool_]:
@@ -184,7 +182,7 @@ def similarity(index: Index, encoder: Encoder, contexts: Sequence[Context], left
     message and the whole context, both mapped by the encoder's likeness, and the cosine of the whole context to the
     reply, weighted. An entry without contexts, or none but the one `left_out`, is judged by its reply alone."""
     last, whole = encoder.contexts(contexts)
-    to_reply: Vectors = whole @ index.replies.T
+    to_reply: Vectors = encoder.asked(contexts) @ index.replies.T
     cosines = encoder.liken(halfway(last, whole)) @ index.contexts.T
     likeness = np.pad(cosines, ((0, 0), (0, 1)), constant_values=-np.inf)
     if left_out is not None:

@@ -103,28 +103,30 @@ def selection(
 def by_encoder(asked: Sequence[Question], encoder: Encoder) -> Floats:
     """Cosine of the context's vector, the one that replies are compared with, to each reply's."""
     texts, places = distinct_replies(asked)
-    return rows_of(asked_vectors(asked, encoder), encoded(texts, encoder), places)
+    return rows_of(asked_vectors(asked, encoder), answering(texts, encoder), places)
 
 
 def by_ranker(asked: Sequence[Question], ranker: CrossEncoderRanker, blind: bool = False) -> Floats:
-    """The ranker's score of each reply. `blind` hides the context: it must be near chance, else the test leaks."""
+    """How well each reply answers, by the ranker. `blind` hides the context: it must be near chance, or the test
+    leaks."""
     nothing = Context(())
     batch = [
         (nothing if blind else q.place.context, [Candidate(text, "test", 0.0) for text in q.replies]) for q in asked
     ]
     steps = parts(len(batch), "ranker, reply alone" if blind else "ranker", PART // CANDIDATES)
-    return np.array([row for part in steps for row in ranker.score(batch[part])])
+    return np.array([row for part in steps for row in ranker.choose(batch[part])])
 
 
 def asked_vectors(asked: Sequence[Question], encoder: Encoder) -> NDArray[np.float32]:
     """The vectors of contexts that replies are compared with: (questions, dimensions)."""
     contexts = [question.place.context for question in asked]
-    return np.concatenate([encoder.contexts(contexts[part])[1] for part in parts(len(contexts), "contexts", PART // 8)])
+    return np.concatenate([encoder.asked(contexts[part]) for part in parts(len(contexts), "contexts", PART // 8)])
 
 
-def encoded(texts: Sequence[str], encoder: Encoder) -> NDArray[np.float32]:
-    """The vectors of texts: (texts, dimensions)."""
-    return np.concatenate([encoder.encode(texts[part]) for part in parts(len(texts), "replies")])
+def answering(texts: Sequence[str], encoder: Encoder) -> NDArray[np.float32]:
+    """The vectors of texts as replies: (texts, dimensions)."""
+    made = [encoder.answering(encoder.encode(texts[part])) for part in parts(len(texts), "replies")]
+    return np.concatenate(made)
 
 
 def parts(count: int, label: str, size: int = PART) -> Iterator[slice]:

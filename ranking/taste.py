@@ -164,7 +164,7 @@ def inputs(encoder: Encoder, pairs: Sequence[tuple[Context, str]]) -> Inputs:
     known = np.stack(
         [
             (replies * last).sum(1),
-            (replies * whole).sum(1),
+            (encoder.answering(replies) * encoder.asked(contexts)).sum(1),
             [length(context, c) for context, c in zip(contexts, candidates, strict=True)],
             [question(context, c) for context, c in zip(contexts, candidates, strict=True)],
         ],

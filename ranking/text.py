@@ -1,19 +1,20 @@
-"""A context as text for BERT: the one place, for training and for serving, for retriever and ranker."""
+"""A context as text for the cross-encoder: the one place, for training and for serving."""
 
 from collections.abc import Sequence
 
 from storage.dialog import Context, Message
 
-CONTEXT_MESSAGES = 4
-"""What the ranker reads: the message to answer and up to three before it."""
-CONTEXT_WORDS = 48
-REPLY_WORDS = 32
-PAIR_TOKENS = 108
-"""Longest pair in tokens: 48 + 32 words of 1.3 tokens with their markers. What is longer, such as
-a paragraph without spaces, is cut by the tokenizer. Most of a turn's time goes here, so it is no longer than chat needs
-(medians by corpus: 5 to 18 words)."""
+CONTEXT_MESSAGES = 5
+"""What the ranker reads: the message to answer and up to four before it."""
+CONTEXT_WORDS = 56
+REPLY_WORDS = 40
+PAIR_TOKENS = 112
+"""Longest pair in tokens. What is longer, such as a paragraph without spaces, is cut by the tokenizer. Most of a turn's
+time goes here, so it is no longer than chat needs (medians by corpus: 5 to 18 words)."""
 CUT_SIDE = "left"
 """Where the tokenizer cuts such a pair: the newest words stay."""
+OURS = ">"
+"""Stands before what the assistant said."""
 
 
 def as_text(messages: Sequence[Message]) -> str:
@@ -25,7 +26,8 @@ def as_text(messages: Sequence[Message]) -> str:
         words = message.text.split()
         if lines and len(words) > spare:
             break
-        lines.append(" ".join(words[-CONTEXT_WORDS:]))
+        said = " ".join(words[-CONTEXT_WORDS:])
+        lines.append(f"{OURS} {said}" if message.role == "assistant" else said)
         spare -= len(words)
     return " ".join(reversed(lines))
 

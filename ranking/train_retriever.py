@@ -2,7 +2,8 @@
 
 The dialog encoder learns to tell the next message from the messages of other dialogs in the batch. This is in-batch
 softmax (Henderson et al. 2017, arXiv 1705.00652). transformers' Trainer runs it: progress, checkpoints, resuming after
-a kill. Then likeness and listening are fitted to the curated pool and to votes, which takes a minute or two.
+a kill. Then, on the vectors as they are, what a reply should be near to is fitted to the dialogs, and likeness and
+listening to the curated pool and to votes, which takes some minutes.
 """
 
 import random
@@ -24,13 +25,14 @@ from ranking.data import DIALOG_SHARE
 from ranking.delta import origin, save_delta, save_facts
 from ranking.dialog_encoder import LAGS, DialogEncoder, load_dialog_encoder
 from ranking.encoders import encoder_of
+from ranking.expected import fit_expected
 from ranking.likeness import fit_likeness
 from ranking.listener import fit_listening
 from ranking.pool import curated, kept_out, normal
 from ranking.pretrained import ModelError
 from ranking.retriever import build_index
 from ranking.training import Deadline, arguments, rise_and_fall
-from storage.corpora import CorpusDialog, CorpusError, read_dialogs, read_ratings
+from storage.corpora import CorpusDialog, CorpusError, RatedReply, read_dialogs, read_ratings
 
 STRETCH = 16
 """Longest run of messages of one dialog in a batch; the rest of a long dialog is a run of its own."""
@@ -47,7 +49,7 @@ class RetrieverTraining:
     base: str = ""
     """A BERT by folder or hub id ("": the packaged MiniLM), or the folder of a retriever to train onward."""
     epochs: float = 1.0
-    """0 trains the likeness alone and leaves the vectors as they are."""
+    """0 leaves the vectors as they are, and fits to them."""
     batch: int = 24
     """Runs of messages a step; all their messages are candidates."""
     learning_rate: float = 5e-5
@@ -82,34 +84,27 @@ def train_retriever(run: RetrieverTraining) -> dict[str, Any]:
     when there is none, ModelError when the base cannot be loaded."""
     started = time.monotonic()
     set_seed(run.seed)
-    runs = stretches_of(run) if run.epochs else []
+    dialogs = dialogs_of(run) if run.data or run.epochs else []
     rated = [r for path in run.votes for r in read_ratings(path)]
     held = {r.dialog_id for r in rated if r.split != "train"}
     rated = [r for r in rated if r.dialog_id not in held]
     try:
         encoder = load_dialog_encoder(run.base)
-    except (OSError, ValueError, RuntimeError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # as for any model
         raise ModelError(f"The base {run.base} cannot be loaded: {error}") from error
-    trained = train_vectors(encoder, runs, run) if runs else {}
-    fresh = encoder_of(encoder, "in training")
-    fresh.likeness = None
-    index = build_index(curated(), fresh)
-    encoder.likeness = torch.from_numpy(fit_likeness(index, fresh, rated, run.seed))
-    if (listening := fit_listening(fresh, rated)) is not None:
-        encoder.listening = torch.from_numpy(listening)
+    trained = train_vectors(encoder, stretches(dialogs, run.seed), run) if run.epochs else {}
+    fitted = fit_to_vectors(encoder, dialogs, rated, run.seed)
     base = origin(run.base)
-    before = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32).state_dict()
-    state = {**encoder.bert.state_dict(), "lags": encoder.lags, "likeness": encoder.likeness}
-    if encoder.listening is not None:
-        state["listening"] = encoder.listening
-    save_delta(run.out, base, before, state)
+    bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True)
+    save_delta(run.out, base, bert.state_dict(), encoder.state())
     facts = {
         "settings": {k: v for k, v in asdict(run).items() if k not in ("out", "data", "votes", "base")}
         | {"data": [p.name for p in run.data], "votes": [p.name for p in run.votes], "base": Path(run.base).name},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         **trained,
-        "likeness": {"situations": len(index.members), "contexts": len(index.texts), "votes": len(rated)},
-        "listening": "fitted" if listening is not None else "as before",
+        **fitted,
         "seconds": round(time.monotonic() - started),
         "torch": torch.__version__,
     }
@@ -117,13 +112,33 @@ def train_retriever(run: RetrieverTraining) -> dict[str, Any]:
     return facts
 
 
-def stretches_of(run: RetrieverTraining) -> "list[Stretch]":
+def dialogs_of(run: RetrieverTraining) -> list[CorpusDialog]:
     """What the vectors are trained on. Raises CorpusError when there is nothing."""
     dialogs = [d for path in run.data for d in read_dialogs(path) if d.split == "train" and d.lang in ("", "en")]
-    dialogs = [d for d in dialogs if not (d.source == "curated" and kept_out(d.messages[0].text))]
-    if found := stretches(dialogs, run.seed):
+    dialogs = [d for d in dialogs if len(d.messages) > 1]
+    if found := [d for d in dialogs if not (d.source == "curated" and kept_out(d.messages[0].text))]:
         return found
     raise CorpusError("No dialogs to train on: none of the files has any of the train split.")
+
+
+def fit_to_vectors(
+    encoder: DialogEncoder, dialogs: Sequence[CorpusDialog], rated: Sequence[RatedReply], seed: int
+) -> dict[str, Any]:
+    """What needs the vectors as they are now: expected replies where there are dialogs enough, likeness, and listening
+    where the votes tell of it. Returns what each was fitted to."""
+    encoder.likeness = None
+    fresh = encoder_of(encoder, "in training")
+    expected = fit_expected(fresh, dialogs, encoder.expected, seed=seed)
+    encoder.expected = expected or encoder.expected
+    index = build_index(curated(), fresh)
+    encoder.likeness = torch.from_numpy(fit_likeness(index, fresh, rated, seed))
+    if (listening := fit_listening(fresh, rated)) is not None:
+        encoder.listening = torch.from_numpy(listening)
+    return {
+        "expected": "fitted" if expected is not None else "as before",
+        "likeness": {"situations": len(index.members), "contexts": len(index.texts), "votes": len(rated)},
+        "listening": "fitted" if listening is not None else "as before",
+    }
 
 
 def train_vectors(encoder: DialogEncoder, runs: "Sequence[Stretch]", run: RetrieverTraining) -> dict[str, Any]:

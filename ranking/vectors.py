@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,19 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 Embed: TypeAlias = Callable[[Sequence[str]], Vectors]
 """Texts in, unit vectors of shape (texts, dimensions) out."""
+
+
+class Expected(Protocol):
+    """What ranking/expected.py learnt: all unit vectors, shape (rows, dimensions)."""
+
+    def asked(self, messages: Vectors) -> Vectors:
+        """Of contexts, given as (contexts, lags, dimensions), the newest message first and zeros at the end."""
+        ...
+
+    def answering(self, replies: Vectors) -> Vectors:
+        """Of replies, as they are compared with those."""
+        ...
+
 
 RECENT = 4096
 """Messages whose vectors are kept in memory: those of the dialogs that are going on need no second pass."""
@@ -36,12 +49,13 @@ class Encoder:
         caches: Sequence[Path] = (),
         likeness: Vectors | None = None,
         listening: Vectors | None = None,
+        expected: Expected | None = None,
     ) -> None:
-        """`lags`: what each message of a context counts, the newest first; `likeness` and `listening`: what
-        ranking/likeness.py and ranking/listener.py fitted to its vectors.
+        """`lags`: what each message of a context counts, the newest first; `likeness`, `listening` and `expected`: what
+        the files of these names fitted to its vectors.
         `caches`: files that `save` wrote; those of another model, and broken ones, are passed over."""
         self.embed, self.lags, self.version = embed, lags, version
-        self.likeness, self.listening = likeness, listening
+        self.likeness, self.listening, self.expected = likeness, listening, expected
         self.width = embed([""]).shape[1]
         self.known: dict[bytes, NDArray[np.float16]] = {}
         self.recent: OrderedDict[bytes, NDArray[np.float16]] = OrderedDict()
@@ -72,36 +86,38 @@ class Encoder:
         return self._stacked([self.known[key] for key in keys])
 
     def contexts(self, contexts: Sequence[Context]) -> tuple[Vectors, Vectors]:
-        """Unit vectors of the last messages, and of the contexts, which replies are compared with: each (contexts,
-        dimensions). A context's is the sum of its newest messages' vectors, weighted by the lags."""
+        """Unit vectors of the last messages, and of the contexts: each (contexts, dimensions). A context's is the sum
+        of its newest messages' vectors, weighted by the lags."""
+        messages = self._newest(contexts)
+        return messages[:, 0], unit(np.einsum("cld,l->cd", messages, self.lags))
+
+    def asked(self, contexts: Sequence[Context]) -> Vectors:
+        """Unit vectors of contexts that replies are compared with: (contexts, dimensions)."""
+        return self.contexts(contexts)[1] if self.expected is None else self.expected.asked(self._newest(contexts))
+
+    def answering(self, replies: Vectors) -> Vectors:
+        """The vectors of replies as they are compared with those of `asked`."""
+        return replies if self.expected is None or not len(replies) else self.expected.answering(replies)
+
+    def _newest(self, contexts: Sequence[Context]) -> Vectors:
         newest = [[m.text for m in reversed(context.messages[-len(self.lags) :])] for context in contexts]
-        vectors = iter(self.encode([text for texts in newest for text in texts]))
-        last, whole = np.zeros((2, len(contexts), self.width), np.float32)
-        for row, texts in enumerate(newest):
-            for lag in range(len(texts)):
-                vector = next(vectors)
-                whole[row] += self.lags[lag] * vector
-                if lag == 0:
-                    last[row] = vector
-        norms = np.linalg.norm(whole, axis=1, keepdims=True)
-        whole /= np.where(norms > 0, norms, 1)
-        return last, whole
+        vectors = self.encode([text for texts in newest for text in texts])
+        messages = np.zeros((len(contexts), len(self.lags), self.width), np.float32)
+        lengths = np.array([len(texts) for texts in newest], int)
+        messages[np.arange(len(self.lags)) < lengths[:, None]] = vectors
+        return messages
 
     def liken(self, vectors: Vectors) -> Vectors:
         """Unit vectors as they are compared with those of the pool's contexts."""
         if self.likeness is None:
             return vectors
-        mapped = vectors @ self.likeness.T
-        likened: Vectors = mapped / np.maximum(np.linalg.norm(mapped, axis=1, keepdims=True), 1e-9)
-        return likened
+        return unit(vectors @ self.likeness.T)
 
     def relevance(self, batch: Sequence[tuple[Context, Sequence[str]]]) -> list[list[float]]:
-        """For each context, the cosine of its vector to that of each reply."""
-        _, asked = self.contexts([context for context, _ in batch])
-        vectors = iter(self.encode([reply for _, replies in batch for reply in replies]))
-        return [
-            [float(whole @ next(vectors)) for _ in replies] for whole, (_, replies) in zip(asked, batch, strict=True)
-        ]
+        """For each context, how near each reply is to what is expected there: a cosine."""
+        asked = self.asked([context for context, _ in batch])
+        vectors = iter(self.answering(self.encode([reply for _, replies in batch for reply in replies])))
+        return [[float(row @ next(vectors)) for _ in replies] for row, (_, replies) in zip(asked, batch, strict=True)]
 
     def _embed(self, missing: dict[bytes, str]) -> dict[bytes, NDArray[np.float16]]:
         if not missing:
@@ -121,6 +137,12 @@ class Encoder:
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             save_file({"keys": keys, "vectors": vectors}, Path(folder) / file.name, {"version": self.version})
             (Path(folder) / file.name).replace(file)
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Rows of length 1; those of zeros stay."""
+    scaled: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return scaled
 
 
 def load(file: Path, version: str) -> dict[bytes, NDArray[np.float16]]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from generation.generator import GptGenerator, made, place
+from generation.generator import UNREPEATED, GptGenerator, made, place
 from generation.prompt import as_chat, render
 from generation.sampling import GeneratorError, Sampling
 from storage.dialog import Candidate, Context, Message
@@ -55,6 +55,19 @@ def test_several_chats_in_one_batch_get_what_each_would_get_alone(generator_fold
         (alone,) = generator.propose([context])
         assert [c.text for c in alone] == [c.text for c in candidates]
         assert [c.score for c in alone] == pytest.approx([c.score for c in candidates], abs=1e-4)
+
+
+def test_no_run_of_words_comes_twice(generator_folder: str) -> None:
+    """To a model for which all tokens are alike the first one is always the best."""
+    generator = greedy(generator_folder)
+    torch.nn.init.zeros_(generator.model.get_output_embeddings().weight)
+    asked = generator._config()
+    asked.eos_token_id = None
+    output = generator.model.generate(torch.tensor([[5, 6, 7]]), generation_config=asked)
+    ids = output.sequences[0].tolist()
+    runs = [tuple(ids[i : i + UNREPEATED]) for i in range(len(ids) - UNREPEATED + 1)]
+    assert len(runs) > 2 * UNREPEATED
+    assert len(set(runs)) == len(runs)
 
 
 def test_equal_samples_are_one_candidate(generator_folder: str) -> None:

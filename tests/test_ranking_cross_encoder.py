@@ -14,25 +14,34 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from ranking.cross_encoder import FIRST_MIX, CrossEncoder, load_cross_encoder
+from ranking.cross_encoder import CrossEncoder, OtherCrossEncoder, begin_cross_encoder, load_cross_encoder
+from ranking.data import OWN
 from ranking.delta import FILE, save_delta
 from ranking.dialog_encoder import load_dialog_encoder
+from ranking.expected import SPREAD
 from ranking.pretrained import ModelError
 
 pytest_plugins = ("tiny",)
 
 PAIRS = [
-    ("you: hello there", "good night"),
+    ("hello there", "good night"),
     ("", ""),
-    ("you: it rains me: tell me a joke please you: the cat sleeps all day", "the cat"),
-    ("you: hello there", "tell me a joke"),
+    ("it rains > tell me a joke please the cat sleeps all day", "the cat"),
+    ("hello there", "tell me a joke"),
 ]
 
 
 @torch.inference_mode()
-def scores(model: CrossEncoder, pairs: list[tuple[str, str]] = PAIRS) -> torch.Tensor:
-    made: torch.Tensor = model(pairs, torch.linspace(-1, 1, len(pairs)))
-    return made
+def scores(model: CrossEncoder | OtherCrossEncoder, pairs: list[tuple[str, str]] = PAIRS) -> torch.Tensor:
+    if isinstance(model, OtherCrossEncoder):
+        return model.forward(pairs)
+    return model.forward(pairs, torch.linspace(-1, 1, len(pairs)))
+
+
+def ours(name: str) -> CrossEncoder:
+    model = load_cross_encoder(name)
+    assert isinstance(model, CrossEncoder)
+    return model
 
 
 def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
@@ -42,85 +51,88 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 
 
 def bert_alone(name: str) -> BertModel:
-    """A BERT without its pooler, which belongs to the head."""
     return BertModel.from_pretrained(name, add_pooling_layer=False)
 
 
 def test_any_cross_encoder_of_one_output_scores_pairs_as_transformers_does(cross_encoder_folder: str) -> None:
     model = load_cross_encoder(cross_encoder_folder)
+    assert isinstance(model, OtherCrossEncoder)
     plain = BertForSequenceClassification.from_pretrained(cross_encoder_folder).eval()
     made = scores(model, PAIRS * 20)
-    assert made.shape == (80,)
-    for (context, reply), score in zip(PAIRS, made.tolist(), strict=False):
+    assert made.shape == (80, 1)
+    for (context, reply), (score,) in zip(PAIRS, made.tolist(), strict=False):
         with torch.inference_mode():
             logits = plain(**model.tokenizer([context], [reply], return_tensors="pt")).logits
         assert score == pytest.approx(logits.item(), abs=1e-5)
-    assert scores(model, []).shape == (0,)
+    assert scores(model, []).shape == (0, 1)
 
 
-def test_a_trained_ranker_is_its_base_with_what_changed_and_its_head(bert_folder: str, ranker_folder: str) -> None:
-    model, stored = load_cross_encoder(ranker_folder), load_file(Path(ranker_folder) / FILE)
-    base = BertModel.from_pretrained(bert_folder).state_dict()
-    for name, weight in model.model.base_model.state_dict().items():
+def test_a_trained_ranker_is_its_base_with_what_changed_and_its_own_parts(bert_folder: str, ranker_folder: str) -> None:
+    model, stored = ours(ranker_folder), load_file(Path(ranker_folder) / FILE)
+    base = bert_alone(bert_folder).state_dict()
+    for name, weight in model.bert.state_dict().items():
         moved = stored[name].float() * stored[f"{name}.scale"].reshape(-1, *[1] * (weight.ndim - 1))
         assert torch.allclose(weight, base[name] + moved, atol=1e-6), name
         assert moved.abs().max() > 0.01, name
-    assert torch.equal(model.model.classifier.weight, stored["classifier.weight"].float())
+    assert torch.equal(model.read.weight, stored["read.weight"].float())
+    assert list(model.heads) == [OWN, "thumbs"]
+    assert model.expected is not None
+    assert torch.equal(model.expected.write.weight, stored["expected.write.weight"].float())
     assert not model.training
     assert torch.equal(scores(model), scores(load_cross_encoder(ranker_folder)))
+    assert scores(model, []).shape == (0, 2)
 
 
-def test_a_new_one_has_the_weights_of_its_bert_and_a_head_and_pooler_that_know_nothing(bert_folder: str) -> None:
+def test_a_new_one_has_the_weights_of_its_bert_and_heads_that_know_nothing(bert_folder: str) -> None:
     torch.manual_seed(1)
-    one, other = load_cross_encoder(bert_folder, new=True), load_cross_encoder(bert_folder, new=True)
-    assert same(bert_alone(bert_folder), one.model.base_model)
-    pooler = one.model.base_model.pooler.dense
-    assert not torch.equal(pooler.weight, BertModel.from_pretrained(bert_folder).pooler.dense.weight)
-    assert pooler.weight.std().item() == pytest.approx(32**-0.5, rel=0.1)
-    assert not pooler.bias.any()
-    assert one.mix is not None
-    assert one.mix.tolist() == list(FIRST_MIX)
+    one, other = begin_cross_encoder(bert_folder, ("a", "b")), begin_cross_encoder(bert_folder, ("a", "b"))
+    assert same(bert_alone(bert_folder), one.bert)
+    assert one.expected is None
     assert not torch.equal(scores(one), scores(other))
 
 
-def test_besides_the_head_likeness_and_relevance_of_context_and_reply_count(ranker_folder: str) -> None:
-    """The cosine of their means, each with its closing mark and the context with the opening one."""
-    model = load_cross_encoder(ranker_folder)
-    assert model.mix is not None
-    weight, of_relevance = model.mix.tolist()
-    made, relevance = scores(model, PAIRS * 10), torch.linspace(-1, 1, len(PAIRS) * 10).tolist()
-    for (context, reply), score, relevant in zip(PAIRS, made.tolist(), relevance, strict=False):
+def test_it_reads_both_texts_their_likeness_and_the_relevance(ranker_folder: str) -> None:
+    """Each text with its closing mark, the context with the opening one."""
+    model = ours(ranker_folder)
+    made, relevance = scores(model, PAIRS * 10), torch.linspace(-1, 1, len(PAIRS) * 10)
+    for (context, reply), found, relevant in zip(PAIRS, made, relevance, strict=False):
         tokens = model.tokenizer([context], [reply], return_tensors="pt", return_token_type_ids=True)
         second = tokens["token_type_ids"][0].bool()
         with torch.inference_mode():
-            read = model.model.base_model(**tokens)
-            head = model.model.classifier(read.pooler_output).item()
-            hidden = read.last_hidden_state[0]
-            cosine = functional.cosine_similarity(hidden[~second].mean(0), hidden[second].mean(0), dim=0).item()
-        assert score == pytest.approx(head + weight * cosine + of_relevance * relevant, abs=1e-4)
+            hidden = model.bert(**tokens).last_hidden_state[0]
+            u, v = (SPREAD * functional.normalize(part.mean(0), dim=0) for part in (hidden[~second], hidden[second]))
+            first = SPREAD * functional.normalize(hidden[0], dim=0)
+            seen = torch.cat([u, v, u * v, (u - v).abs(), first, relevant[None] * SPREAD])
+            read = functional.gelu(model.read(seen))
+            expected = torch.cat([head(read) for head in model.heads.values()])
+        assert torch.allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("folder", ["ranker_folder", "cross_encoder_folder"])
-def test_rescaling_makes_every_number_so_many_times_as_large_and_shifts_it(
-    folder: str, request: pytest.FixtureRequest
-) -> None:
-    model = load_cross_encoder(request.getfixturevalue(folder))
+def test_rescaling_concerns_one_head_and_keeps_its_order(ranker_folder: str) -> None:
+    model = ours(ranker_folder)
     before = scores(model)
-    model.rescale(0.25, -1.5)
-    assert torch.allclose(scores(model), 0.25 * before - 1.5, atol=1e-5)
+    model.rescale("thumbs", 0.25, -1.5)
+    after = scores(model)
+    assert torch.allclose(after[:, 1], 0.25 * before[:, 1] - 1.5, atol=1e-5)
+    assert torch.equal(after[:, 0], before[:, 0])
+
+
+def test_votes_without_a_head_are_taken_for_those_of_ones_own_people(ranker_folder: str, bert_folder: str) -> None:
+    model = ours(ranker_folder)
+    assert [model.column(head) for head in (OWN, "thumbs", "marks")] == [0, 1, 0]
+    assert begin_cross_encoder(bert_folder, ("thumbs",)).column(OWN) == 0
 
 
 def test_a_new_one_may_begin_with_a_trained_retriever(retriever_folder: str) -> None:
-    model = load_cross_encoder(retriever_folder, new=True)
-    assert same(load_dialog_encoder(retriever_folder).bert, model.model.base_model)
-    assert model.model.base_model.pooler.dense.weight.std().item() == pytest.approx(32**-0.5, rel=0.1)
+    model = begin_cross_encoder(retriever_folder, (OWN,))
+    assert same(load_dialog_encoder(retriever_folder).bert, model.bert)
     assert scores(model).isfinite().all()
 
 
-@pytest.mark.parametrize("folder", ["ranker_folder", "cross_encoder_folder"])
-def test_training_onward_begins_with_all_that_a_ranker_has_learnt(folder: str, request: pytest.FixtureRequest) -> None:
-    name = request.getfixturevalue(folder)
-    assert torch.equal(scores(load_cross_encoder(name, new=True)), scores(load_cross_encoder(name)))
+def test_training_onward_begins_with_all_that_a_ranker_has_learnt_and_may_add_a_head(ranker_folder: str) -> None:
+    onward = begin_cross_encoder(ranker_folder, ("marks", "thumbs"))
+    assert list(onward.heads) == [OWN, "marks", "thumbs"]
+    assert torch.equal(scores(onward)[:, [0, 2]], scores(load_cross_encoder(ranker_folder)))
 
 
 def test_a_retriever_is_no_ranker(retriever_folder: str) -> None:
@@ -163,19 +175,20 @@ def test_a_cross_encoder_of_another_kind_serves_but_is_not_trained(
     bert_tokenizer.save_pretrained(tmp_path)
     assert scores(load_cross_encoder(str(tmp_path))).isfinite().all()
     with pytest.raises(ModelError, match=f"^{tmp_path} is a roberta: a ranker starts from a BERT"):
-        load_cross_encoder(str(tmp_path), new=True)
+        begin_cross_encoder(str(tmp_path), (OWN,))
 
 
 def test_weights_of_another_base_are_refused(ranker_folder: str, tmp_path: Path) -> None:
     """As where the base's name has come to stand for another model: here MiniLM, twelve times as wide."""
-    after = load_cross_encoder(ranker_folder).state()
+    after = ours(ranker_folder).state()
     save_delta(tmp_path, "", {name: torch.zeros_like(weight) for name, weight in after.items()}, after)
     with pytest.raises(ModelError, match="does not fit its base"):
         load_cross_encoder(str(tmp_path))
 
 
 def test_the_weights_have_the_names_that_they_have_in_the_bert_alone(ranker_folder: str) -> None:
-    model = load_cross_encoder(ranker_folder)
+    model = ours(ranker_folder)
     state = model.state()
-    assert state.keys() == {*model.model.base_model.state_dict(), "classifier.weight", "classifier.bias", "mix"}
+    own = {name for name in state if name.startswith(("read.", "heads.", "expected."))}
+    assert state.keys() - own == model.bert.state_dict().keys()
     assert {name for name in state if name.startswith("bert.")} == set()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ranking import ranker as ranker_module
+from ranking.cross_encoder import CrossEncoder
 from ranking.delta import fingerprint, save_facts
 from ranking.pretrained import ModelError
 from ranking.ranker import CrossEncoderRanker
@@ -109,14 +110,34 @@ def test_a_retriever_is_refused_in_one_sentence(retriever_folder: str, bi_encode
         CrossEncoderRanker(retriever_folder, bi_encoder)
 
 
-def test_one_of_ours_adds_what_the_retriever_makes_of_the_pair_and_one_of_others_does_not(
+def test_one_of_ours_reads_its_own_relevance_and_one_of_others_none(
     ranker: CrossEncoderRanker, bi_encoder: Encoder
 ) -> None:
+    """Whose vectors they are made of, the retriever's, stays as it was."""
     said, offered = asked("tell me a joke", "hello there"), ["good night", "the cat sleeps all day"]
-    knows_nothing = copy(ranker)
-    knows_nothing.encoder = Encoder(lambda texts: np.zeros((len(texts), 1), np.float32), np.ones(1, np.float32), "none")
-    weight = 0.0 if ranker.model.mix is None else ranker.model.mix[1].item()
-    (alone,) = knows_nothing.score([(said, replies(*offered))])
-    (relevance,) = bi_encoder.relevance([(said, offered)])
-    expected = [score + weight * value for score, value in zip(alone, relevance, strict=True)]
-    assert ranker.score([(said, replies(*offered))])[0] == pytest.approx(expected, abs=1e-4)
+    blind = copy(ranker)
+    blind.encoder = Encoder(lambda texts: np.zeros((len(texts), 32), np.float32), np.ones(8, np.float32), "none")
+    own = ranker.encoder.relevance([(said, offered)])
+    others = bi_encoder.relevance([(said, offered)])
+    ours = isinstance(ranker.model, CrossEncoder)
+    assert (own != others) == ours
+    assert (blind.score([(said, replies(*offered))]) != ranker.score([(said, replies(*offered))])) == ours
+    assert bi_encoder.expected is None
+
+
+def test_one_that_stands_on_vectors_of_another_width_is_refused(ranker_folder: str) -> None:
+    narrow = Encoder(lambda texts: np.zeros((len(texts), 2), np.float32), np.ones(8, np.float32), "narrow")
+    with pytest.raises(ModelError, match="was trained with a retriever whose vectors are of another width"):
+        CrossEncoderRanker(ranker_folder, narrow)
+
+
+def test_one_of_ours_chooses_by_what_it_expects_and_one_of_others_by_its_score(ranker: CrossEncoderRanker) -> None:
+    batch = [(asked("hello there"), replies("good night", "tell me a joke")), (asked("it rains"), [])]
+    expected = ranker.encoder.relevance([(context, [c.text for c in candidates]) for context, candidates in batch])
+    ours = isinstance(ranker.model, CrossEncoder)
+    assert ranker.choose(batch) == (expected if ours else ranker.score(batch))
+
+
+def test_each_kind_of_votes_has_a_head_of_its_own(ranker: CrossEncoderRanker) -> None:
+    batch = [(asked("hello there"), replies("good night", "tell me a joke"))]
+    assert ranker.score(batch, "my log") == ranker.score(batch, "convai2017") == ranker.score(batch)

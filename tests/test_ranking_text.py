@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.text import CONTEXT_WORDS, REPLY_WORDS, as_pair, as_text
+from ranking.text import CONTEXT_WORDS, OURS, REPLY_WORDS, as_pair, as_text
 from storage.dialog import Context, Message
 
 messages = st.lists(st.builds(Message, st.sampled_from(["user", "assistant"]), st.text()), max_size=6)
@@ -14,9 +14,9 @@ def user(text: str) -> Message:
     return Message("user", text)
 
 
-def test_the_messages_stand_oldest_first() -> None:
+def test_the_messages_stand_oldest_first_and_those_of_the_assistant_are_marked() -> None:
     said = [user("hi"), Message("assistant", "hello"), user("how are\nyou")]
-    assert as_text(said) == "hi hello how are you"
+    assert as_text(said) == "hi > hello how are you"
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_the_messages_stand_oldest_first() -> None:
     [
         ([user("a b"), user("w " * (CONTEXT_WORDS - 1)), user("z")], "w " * (CONTEXT_WORDS - 1) + "z"),
         ([user("a"), user("w " * CONTEXT_WORDS), user("z")], "z"),
-        ([user(str(i)) for i in range(9)], "5 6 7 8"),
+        ([user(str(i)) for i in range(9)], "4 5 6 7 8"),
         ([], ""),
     ],
 )
@@ -42,7 +42,7 @@ def test_the_newest_words_are_always_there_and_the_length_is_bounded(said: list[
     words = as_text([*said, user(newest)]).split()
     kept = newest.split()[-CONTEXT_WORDS:]
     assert words[len(words) - len(kept) :] == kept
-    assert len(words) <= CONTEXT_WORDS
+    assert len([word for word in words if word != OURS]) <= CONTEXT_WORDS
 
 
 @given(messages, st.text())

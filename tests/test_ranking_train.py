@@ -2,9 +2,11 @@
 written, and that a run which was stopped goes on."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +17,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from spoken import context, spoken
-from transformers import BertModel, PreTrainedTokenizerBase
 
 from ranking import train
-from ranking.cross_encoder import CrossEncoder, load_cross_encoder
-from ranking.data import Choice, Pair, for_calibration
+from ranking.cross_encoder import CrossEncoder, begin_cross_encoder
+from ranking.data import OWN, Pair, for_calibration
 from ranking.delta import FILE, origin
 from ranking.encoders import load_encoder
+from ranking.expected import fit_expected
 from ranking.pretrained import ModelError
-from ranking.ranker import CrossEncoderRanker, log_odds
-from ranking.train import (
-    VOTES,
-    LikelyLiked,
-    RankerTraining,
-    Step,
-    calibrate,
-    laid_out,
-    save,
-    train_ranker,
-    training_data,
-)
+from ranking.ranker import CrossEncoderRanker, log_odds, seen_by
+from ranking.train import LikelyLiked, RankerTraining, calibrate, laid_out, train_ranker
 from ranking.vectors import Encoder
-from storage.corpora import CorpusError, RatedReply, held_back
-from storage.dialog import Candidate, Context, PoolEntry
+from storage.corpora import CorpusDialog, CorpusError, RatedReply, held_back
+from storage.dialog import Candidate, Context
 
 pytest_plugins = ("tiny",)
 
@@ -53,13 +45,10 @@ ANSWERS = {
 """What belongs to what."""
 
 
-POOL = [PoolEntry(f"{name}/{i}", f"{name} {i}", (f"{name}?",), "curated") for name in "abc" for i in (1, 2)]
-
-
 @pytest.fixture(autouse=True)
-def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shipped one has thousands of replies."""
-    monkeypatch.setattr(train, "curated", lambda: POOL)
+def few_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is expected is learnt from fewer dialogs than a batch of the shipped ones needs."""
+    monkeypatch.setattr(train, "fit_expected", partial(fit_expected, batch=8))
 
 
 def lines(file: Path, rows: Sequence[dict[str, Any]]) -> Path:
@@ -97,7 +86,7 @@ def turns(*texts: str) -> list[dict[str, str]]:
 def run(votes: Path, tmp_path: Path, bert_folder: str, retriever_folder: str) -> RankerTraining:
     return RankerTraining(
         dialogs=(), votes=(votes,), out=tmp_path / "ranker", base=bert_folder, retriever=retriever_folder,
-        positions=40, pool_replies=0, learning_rate=1e-2, mix_rate=1.0, calibrated_on="thumbs",
+        epochs=3, batch=16, learning_rate=1e-2, head_rate=1e-2,
     )  # fmt: skip
 
 
@@ -119,23 +108,36 @@ def test_a_trained_ranker_prefers_what_people_liked(run: RankerTraining) -> None
         assert good - bad > 1
     assert good > 0 > bad
     assert facts["votes"].keys() == {"thumbs"}
-    assert facts["choices"] == {}
-    assert facts["calibration"] == {}  # the votes that were kept for it are fewer than 50
+    assert facts["expected"] == "as before"
+    assert facts["calibration"] == {OWN: {}}  # the votes that were kept for it are fewer than 50
 
 
-def test_a_trained_ranker_knows_what_belongs_to_what(run: RankerTraining, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against the answers to other things, and against the same words given back."""
-    asked = [
-        Choice(context(said), (answer, *(other for other in ANSWERS.values() if other != answer), said), "talks")
-        for said, answer in ANSWERS.items()
-    ]
-    monkeypatch.setattr(train, "training_data", lambda run, encoder: (asked * 10, []))
-    facts = train_ranker(replace(run, epochs=4, batch=3))
-    for choice in asked:
-        true, *wrong = scores(run, choice.context.last, *choice.replies)
-        assert true > max(wrong) + 1, choice
-    assert facts["choices"] == {"talks": 120}
-    assert facts["votes"] == {}
+def test_a_trained_ranker_knows_what_belongs_to_what(run: RankerTraining, talks: Path) -> None:
+    assert train_ranker(replace(run, dialogs=(talks,), epochs=0.1))["expected"] == "fitted"
+    ranker = CrossEncoderRanker(str(run.out), load_encoder(run.retriever))
+    for said, answer in ANSWERS.items():
+        texts = [answer, *(other for other in ANSWERS.values() if other != answer)]
+        ((true, *wrong),) = ranker.choose([(context(said), [Candidate(text, "", 0.0) for text in texts])])
+        assert true > max(wrong) + 0.1, said
+
+
+def test_votes_of_each_kind_are_learnt_by_a_head_of_their_own(run: RankerTraining, tmp_path: Path) -> None:
+    """The contest's people like what one's own do not."""
+    rows = [
+        {
+            "context": [{"role": "user", "text": text}], "reply": reply, "dialog_id": f"{source}{i}", "source": source,
+            "label": int((reply == GOOD) == (source == "kith")),
+        }
+        for i in range(40) for text in ("hello there", "it rains") for reply in (GOOD, BAD)
+        for source in ("kith", "convai2017")
+    ]  # fmt: skip
+    facts = train_ranker(replace(run, votes=(lines(tmp_path / "both.jsonl", rows),), epochs=4))
+    assert facts["calibration"].keys() == {OWN, "convai2017"}
+    ranker = CrossEncoderRanker(str(run.out), load_encoder(run.retriever))
+    batch = [(context("it rains"), [Candidate(GOOD, "", 0.0), Candidate(BAD, "", 0.0)])]
+    ((good, bad),), ((theirs_good, theirs_bad),) = ranker.score(batch), ranker.score(batch, "convai2017")
+    assert good > bad + 1
+    assert theirs_bad > theirs_good + 1
 
 
 def test_what_is_written_says_how_it_was_made_and_names_no_place_of_this_machine(
@@ -153,14 +155,14 @@ def test_what_is_written_says_how_it_was_made_and_names_no_place_of_this_machine
 
 
 def test_a_run_that_was_stopped_and_goes_on_ends_like_one_that_was_not(run: RankerTraining, talks: Path) -> None:
-    run = replace(run, dialogs=(talks,), votes_from=0.3)
+    run = replace(run, dialogs=(talks,))
     whole = train_ranker(run)
     stopped = replace(run, out=run.out.parent / "stopped")
     first, second, last = [train_ranker(replace(stopped, minutes=minutes)) for minutes in (A_MOMENT, A_MOMENT, 0.0)]
     assert first["steps"].startswith("1 of ")
     assert second["steps"].startswith("2 of ")
-    assert (first["choices"], first["votes"]) == ({"talks": run.batch}, {})  # only what was seen is counted
-    for fact in ("steps", "choices", "votes"):
+    assert first["votes"] == {"thumbs": run.batch}  # only what was seen is counted
+    for fact in ("steps", "votes"):
         assert last[fact] == whole[fact]
     one, other = stored(run.out), stored(stopped.out)
     assert one.keys() == other.keys()
@@ -168,42 +170,21 @@ def test_a_run_that_was_stopped_and_goes_on_ends_like_one_that_was_not(run: Rank
         assert torch.allclose(weights.float(), other[name].float(), rtol=1e-4), name
 
 
-@pytest.mark.parametrize("base", ["retriever_folder", "ranker_folder", "cross_encoder_folder"])
+@pytest.mark.parametrize("base", ["retriever_folder", "ranker_folder"])
 def test_training_onward_begins_with_what_was_learnt_and_is_told_from_the_same_base(
     run: RankerTraining, base: str, bert_folder: str, request: pytest.FixtureRequest
 ) -> None:
     earlier = request.getfixturevalue(base)
-    train_ranker(replace(run, base=earlier, learning_rate=0.0, mix_rate=0.0))
-    assert origin(str(run.out)) == (earlier if base == "cross_encoder_folder" else bert_folder)
-    torch.manual_seed(0)
-    one, other = load_cross_encoder(earlier, new=True).state(), load_cross_encoder(str(run.out)).state()
-    fresh = ("pooler", "classifier") if base == "retriever_folder" else ()
+    train_ranker(replace(run, base=earlier, learning_rate=0.0, head_rate=0.0))
+    assert origin(str(run.out)) == bert_folder
+    one, other = begin_cross_encoder(earlier, (OWN,)).state(), begin_cross_encoder(str(run.out), ()).state()
     for name, weights in one.items():
-        if not name.startswith(fresh):
+        if base == "ranker_folder" or not name.startswith(("read", "heads")):
             assert torch.allclose(weights, other[name], atol=5e-3, rtol=5e-3), name
 
 
-def test_a_base_without_a_pooler_comes_back_with_the_one_that_was_trained(
-    run: RankerTraining, bert_tokenizer: PreTrainedTokenizerBase, bert_folder: str, tmp_path: Path
-) -> None:
-    """transformers gives it another random one each time it is loaded."""
-    base = tmp_path / "headless"
-    BertModel.from_pretrained(bert_folder, add_pooling_layer=False).save_pretrained(base)
-    bert_tokenizer.save_pretrained(base)
-    run = replace(run, base=str(base))
-    trained = load_cross_encoder(run.base, new=True)
-    save(run, trained, {})
-    pairs = [("you: hello there", GOOD), ("you: it rains", BAD)]
-    relevance = torch.zeros(len(pairs))
-    with torch.inference_mode():
-        expected = trained(pairs, relevance).tolist()
-        for seed in range(2):
-            torch.manual_seed(seed)
-            assert load_cross_encoder(str(run.out))(pairs, relevance).tolist() == pytest.approx(expected, abs=0.02)
-
-
 def test_without_data_or_models_there_is_one_sentence(
-    run: RankerTraining, talks: Path, ranker_folder: str, tmp_path: Path
+    run: RankerTraining, ranker_folder: str, cross_encoder_folder: str, tmp_path: Path
 ) -> None:
     with pytest.raises(CorpusError, match="Nothing to train on"):
         train_ranker(replace(run, votes=()))
@@ -212,7 +193,7 @@ def test_without_data_or_models_there_is_one_sentence(
     with pytest.raises(ModelError, match=f"The base {tmp_path} cannot be loaded"):
         train_ranker(replace(run, base=str(tmp_path)))
     with pytest.raises(ModelError, match="is a ranker: `kith train retriever` makes a retriever"):
-        train_ranker(replace(run, dialogs=(talks,), retriever=ranker_folder))
+        train_ranker(replace(run, retriever=ranker_folder))
 
 
 def test_held_back_and_calibration_dialogs_are_not_trained_on(
@@ -232,100 +213,68 @@ def test_held_back_and_calibration_dialogs_are_not_trained_on(
         }
         for i, name in enumerate(f"d{i}" for i in range(100, 300))
     ]  # fmt: skip
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = {"calibration": set()}
 
-    def laid_out(asked: list[Choice], pairs: list[Pair], run: RankerTraining) -> list[Step]:
-        seen["choices"] = {name_of(text) for choice in asked for text in (choice.context.last, *choice.replies)}
+    def laid_out(pairs: list[Pair], run: RankerTraining) -> list[tuple[Pair, ...]]:
         seen["votes"] = {name_of(pair.reply) for pair in pairs}
-        return [Step((), tuple(pairs[:2]))]
+        return [tuple(pairs[:2])]
 
-    def calibrate(model: CrossEncoder, encoder: Encoder, ratings: list[RatedReply]) -> dict[str, float]:
-        seen["calibration"] = {rating.dialog_id for rating in ratings}
+    def expect(encoder: Encoder, dialogs: list[CorpusDialog], *_: object, **__: object) -> None:
+        seen["dialogs"] = {dialog.id for dialog in dialogs}
+
+    def calibrate(model: CrossEncoder, encoder: Encoder, ratings: list[RatedReply], head: str) -> dict[str, float]:
+        seen["calibration"] |= {rating.dialog_id for rating in ratings}
         return {}
 
     monkeypatch.setattr(train, "laid_out", laid_out)
+    monkeypatch.setattr(train, "fit_expected", expect)
     monkeypatch.setattr(train, "calibrate", calibrate)
     data, votes = lines(tmp_path / "d.jsonl", dialogs), lines(tmp_path / "v.jsonl", ratings)
-    train_ranker(replace(run, dialogs=(data,), votes=(votes,), positions=1000, calibrated_on="mine"))
+    train_ranker(replace(run, dialogs=(data,), votes=(votes,)))
     rated = {str(row["dialog_id"]) for row in ratings}
     held = {name for name, split in splits.items() if split == "valid"} | {n for n in rated if held_back(n, 0.15)}
     kept = {name for name in rated - held if for_calibration(RatedReply(name, "", "", (), "", True))}
-    assert seen["choices"] == set(splits) - held - kept
+    assert seen["dialogs"] == set(splits) - held - kept
     assert seen["votes"] == rated - held - kept
-    mine = {str(row["dialog_id"]) for row in ratings if row["source"] == "mine"}
-    assert seen["calibration"] == kept & mine != set()
+    assert seen["calibration"] == kept != set()
 
 
 def name_of(text: str) -> str:
     return text.split()[0]
 
 
-def test_the_pool_is_learnt_from_as_well(run: RankerTraining, bi_encoder: Encoder) -> None:
-    made, rated = training_data(replace(run, pool_replies=9), bi_encoder)
-    assert {choice.source for choice in made} == {"curated"}
-    assert {choice.replies[0] for choice in made} <= {entry.reply for entry in POOL}
-    assert 5 <= len(made) <= 9
-    assert {rating.source for rating in rated} == {"thumbs"}
-
-
-def choice(number: int) -> Choice:
-    return Choice(context(f"q{number}"), (f"a{number}", "no", "never"), "x")
-
-
 def pair(number: int) -> Pair:
-    return Pair(context(f"v{number}"), f"w{number}", number % 2 == 0, "y")
+    return Pair(context(f"v{number}" * (1 + number % 7)), f"w{number}", number % 2 == 0, "y")
 
 
 @settings(max_examples=50)
-@given(
-    asked=st.integers(0, 60),
-    rated=st.integers(0, 90),
-    batch=st.integers(1, 9),
-    votes_from=st.floats(0, 1),
-    epochs=st.sampled_from([0.0, 0.5, 1.0, 2.5]),
-)
-def test_choices_come_first_then_votes_beside_the_rest_and_none_is_forgotten(
-    asked: int, rated: int, batch: int, votes_from: float, epochs: float
+@given(rated=st.integers(0, 90), batch=st.integers(1, 9), epochs=st.sampled_from([0.0, 0.5, 1.0, 2.5]))
+def test_every_vote_comes_as_often_as_there_are_epochs_beside_those_of_like_length(
+    rated: int, batch: int, epochs: float
 ) -> None:
-    run = RankerTraining((), (), Path(), batch=batch, votes_from=votes_from, epochs=epochs)
-    made, pairs = [choice(i) for i in range(asked)], [pair(i) for i in range(rated)]
-    steps = laid_out(made, pairs, run)
-    assert steps == laid_out(made, pairs, run)
-    with_votes = [bool(step.votes) for step in steps]
-    assert with_votes == sorted(with_votes)
-    assert all(len(step.choices) <= (max(1, batch // 2) if step.votes else batch) for step in steps)
-    assert all(step.choices or step.votes for step in steps)
-    assert all(len(step.votes) <= VOTES for step in steps)
-    assert {vote for step in steps for vote in step.votes} == set(pairs)
-    counts = Counter(one.replies[0] for step in steps for one in step.choices)
-    assert sum(counts.values()) >= round(asked * epochs)
-    assert all(counts[one.replies[0]] >= int(epochs) for one in made)
-    alone = sum(len(step.choices) for step in steps if not step.votes)
-    assert alone == (round(round(asked * epochs) * votes_from) if pairs else round(asked * epochs))
+    run = RankerTraining((), (), Path(), batch=batch, epochs=epochs)
+    pairs = [pair(i) for i in range(rated)]
+    steps = laid_out(pairs, run)
+    assert steps == laid_out(pairs, run)
+    assert all(0 < len(step) <= batch for step in steps)
+    counts = Counter(vote for step in steps for vote in step)
+    assert all(counts[each] <= math.ceil(epochs) for each in pairs)
+    if epochs in (0.0, 1.0):
+        assert sum(counts.values()) == rated * epochs
 
 
 @torch.no_grad()
-def test_the_loss_is_that_of_the_choices_and_that_of_the_votes_each_under_its_sources_bias(
-    bert_folder: str, bi_encoder: Encoder
-) -> None:
-    encoder = load_cross_encoder(bert_folder, new=True)
-    model = LikelyLiked(encoder, bi_encoder, ["annotators", "thumbs"])
-    model.biases[:] = torch.tensor([1.5, -0.5])
-    asked = [choice(1), Choice(context("it rains"), ("poor dog", "pizza"), "x")]
-    rated = [replace(pair(i), source=("thumbs", "annotators")[i % 3 == 0]) for i in range(7)]
-
-    def logits(context: Context, *replies: str) -> torch.Tensor:
-        return log_odds(encoder, bi_encoder, [(context, replies)])
-
-    choosing = np.mean([-logits(c.context, *c.replies).log_softmax(0)[0].item() for c in asked])
-    odds = [logits(p.context, p.reply).item() + (1.5 if p.source == "annotators" else -0.5) for p in rated]
-    voting = np.mean([np.log1p(np.exp(-o if p.liked else o)) for o, p in zip(odds, rated, strict=True)])
-    for step, loss in (
-        (Step(tuple(asked), tuple(rated)), choosing + voting),
-        (Step(tuple(asked)), choosing),
-        (Step((), tuple(rated)), voting),
-    ):
-        assert model([step])["loss"].item() == pytest.approx(loss, abs=1e-4)
+def test_the_loss_is_that_of_each_vote_by_its_head(ranker_folder: str, bi_encoder: Encoder) -> None:
+    cross_encoder = begin_cross_encoder(ranker_folder, ("convai2017",))
+    encoder = seen_by(cross_encoder, bi_encoder)
+    model = LikelyLiked(cross_encoder, encoder).eval()
+    rated = [replace(pair(i), source=("kith", "convai2017")[i % 3 == 0]) for i in range(7)]
+    losses = []
+    for each in rated:
+        (numbers,) = log_odds(cross_encoder, encoder, [(each.context, [each.reply])]).tolist()
+        odds = numbers[list(cross_encoder.heads).index(each.source)]
+        losses.append(np.log1p(np.exp(-odds if each.liked else odds)))
+    assert model([tuple(rated[:3]), tuple(rated[3:])])["loss"].item() == pytest.approx(np.mean(losses), abs=1e-4)
 
 
 # Calibration
@@ -333,13 +282,13 @@ def test_the_loss_is_that_of_the_choices_and_that_of_the_votes_each_under_its_so
 
 @pytest.fixture
 def model(ranker_folder: str) -> CrossEncoder:
-    return load_cross_encoder(ranker_folder)
+    return begin_cross_encoder(ranker_folder, ())
 
 
 @torch.inference_mode()
 def odds_of(model: CrossEncoder, encoder: Encoder, ratings: Sequence[RatedReply]) -> np.ndarray[Any, Any]:
     batch = [(Context(rating.messages), [rating.reply]) for rating in ratings]
-    made: np.ndarray[Any, Any] = log_odds(model, encoder, batch).numpy().astype(np.float64)
+    made: np.ndarray[Any, Any] = log_odds(model, encoder, batch)[:, model.column(OWN)].numpy().astype(np.float64)
     return made
 
 
@@ -364,7 +313,7 @@ def test_calibration_sets_the_probabilities_right_and_leaves_the_order(
 ) -> None:
     ratings = rated_by(model, bi_encoder, 120, 1.0)
     before = odds_of(model, bi_encoder, ratings)
-    facts = calibrate(model, bi_encoder, ratings)
+    facts = calibrate(model, bi_encoder, ratings, OWN)
     after = odds_of(model, bi_encoder, ratings)
     assert np.argsort(after).tolist() == np.argsort(before).tolist()
     assert after == pytest.approx(facts["slope"] * before + facts["shift"], abs=1e-2)
@@ -383,7 +332,7 @@ def test_with_too_few_votes_or_one_sided_ones_or_ones_that_contradict_it_nothing
 ) -> None:
     ratings = rated_by(model, bi_encoder, count, taste)
     before = odds_of(model, bi_encoder, ratings)
-    facts = calibrate(model, bi_encoder, ratings)
+    facts = calibrate(model, bi_encoder, ratings, OWN)
     assert np.array_equal(odds_of(model, bi_encoder, ratings), before)
     assert "shift" not in facts
     assert facts.get("slope", 0.0) <= 0

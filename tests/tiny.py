@@ -27,10 +27,12 @@ from transformers import (
 from generation.data import make_tokenizer
 from generation.from_bert import decoder_from_bert
 from generation.prompt import as_chat, render
-from ranking.cross_encoder import load_cross_encoder
+from ranking.cross_encoder import begin_cross_encoder
+from ranking.data import OWN
 from ranking.delta import save_delta
-from ranking.dialog_encoder import load_dialog_encoder
+from ranking.dialog_encoder import LAGS, load_dialog_encoder
 from ranking.encoders import load_encoder
+from ranking.expected import ExpectedReply
 from ranking.vectors import Encoder
 from storage.dialog import Message
 
@@ -192,10 +194,12 @@ def bi_encoder(retriever_folder: str) -> Encoder:
 def ranker_folder(bert_folder: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """That BERT as `kith train ranker` writes it, every weight moved."""
     torch.manual_seed(0)
-    model = load_cross_encoder(bert_folder, new=True)
+    model = begin_cross_encoder(bert_folder, (OWN, "thumbs"))
+    model.expected = ExpectedReply(torch.ones(LAGS), model.bert.config.hidden_size, hidden=8)
+    before = {name: weight.clone() for name, weight in model.bert.state_dict().items()}
     move(model, seed=2)
     folder = tmp_path_factory.mktemp("ranker")
-    save_delta(folder, bert_folder, BertModel.from_pretrained(bert_folder).state_dict(), model.state())
+    save_delta(folder, bert_folder, before, model.state())
     return str(folder)
 
 

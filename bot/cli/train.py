@@ -56,21 +56,15 @@ def retriever(
 
 @app.command()
 def ranker(
-    data: Data,
     votes: Annotated[list[Path], typer.Option(help="Rated replies, likewise.")],
     out: Out,
+    data: Annotated[list[Path] | None, typer.Option(help="Dialogs, as of the generator.")] = None,
     base: Base = "",
-    retriever: Annotated[
-        str, typer.Option(help="Bi-encoder whose relevance the ranker adds; it also finds wrong replies.")
-    ] = "",
-    positions: Annotated[int, typer.Option(min=0, help="Places in dialogs to learn from.")] = 16_000,
-    pool_replies: Annotated[int, typer.Option(min=0, help="Examples from the curated pool.")] = 2_000,
-    epochs: Annotated[float, typer.Option(min=0)] = 1.0,
-    batch: Annotated[int, typer.Option(min=1, help="Places a step, of five replies each.")] = 8,
-    votes_from: Annotated[float, typer.Option(min=0, max=1, help="Share of the places learnt before votes.")] = 0.6,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 5e-5,
-    mix_rate: Annotated[float, typer.Option(min=0, help="Of the weights of likeness and relevance.")] = 1e-2,
-    calibrated_on: Annotated[str, typer.Option(help="Source of ratings that P(👍) is to be right for.")] = "convai2017",
+    retriever: Annotated[str, typer.Option(help="Bi-encoder on whose vectors the ranker stands.")] = "",
+    epochs: Annotated[float, typer.Option(min=0, help="Over the votes.")] = 2.0,
+    batch: Annotated[int, typer.Option(min=1, help="Rated replies a step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 8e-5,
+    head_rate: Annotated[float, typer.Option(min=0, help="Learning rate of what stands on the BERT.")] = 1e-3,
     minutes: Minutes = 0.0,
     seed: Seed = 0,
     as_json: Json = False,
@@ -80,19 +74,15 @@ def ranker(
         from ranking.train import RankerTraining, train_ranker
 
         run = RankerTraining(
-            dialogs=tuple(data),
+            dialogs=tuple(data or ()),
             votes=tuple(votes),
             out=out,
             base=base,
             retriever=retriever,
-            positions=positions,
-            pool_replies=pool_replies,
             epochs=epochs,
             batch=batch,
-            votes_from=votes_from,
             learning_rate=learning_rate,
-            mix_rate=mix_rate,
-            calibrated_on=calibrated_on,
+            head_rate=head_rate,
             minutes=minutes,
             seed=seed,
         )

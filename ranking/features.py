@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
-from ranking.listener import replies
+from ranking.listener import FOR_QUESTIONS, replies
 from ranking.pool import normal
 from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context
@@ -88,7 +88,7 @@ def listened(context: Context, candidate: Candidate) -> float:
 
 def evades(context: Context, candidate: Candidate) -> float:
     """1 for a listener's reply to a message that asks something, but for those that were written for questions."""
-    listening = candidate.source == "listening" and not candidate.origin.startswith("listening.question")
+    listening = candidate.source == "listening" and not candidate.origin.startswith(FOR_QUESTIONS)
     return float(listening and "?" in context.last)
 
 

@@ -25,6 +25,9 @@ LISTENING = Path(__file__).parent / "listening.toml"
 PROPOSED = 6
 """Replies a turn."""
 
+FOR_QUESTIONS = "listening.question"
+"""How the origins of replies begin that were written for questions."""
+
 SPREAD = 0.5
 """How much chance decides which are proposed, on the scale of the log-odds: without, all dialogs would be alike."""
 
@@ -47,7 +50,8 @@ class Listener:
 
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
         """For each context PROPOSED candidates, the likeliest first, none that was said in this dialog by either side
-        or sent back; drawn without replacement, as by a softmax of the log-odds over SPREAD (Gumbel's trick)."""
+        or sent back; drawn without replacement, as by a softmax of the log-odds over SPREAD (Gumbel's trick). Who asks
+        gets those written for questions, while there are some: votes made evading the policy's heaviest malus."""
         if self.weights is None or not contexts:
             return [[] for _ in contexts]
         odds = log_odds(self.weights, halfway(*self.encoder.contexts(contexts)))
@@ -56,10 +60,12 @@ class Listener:
     def _some(self, odds: Vectors, context: Context) -> list[Candidate]:
         said = {normal(text) for text in (*(m.text for m in context.messages), *context.rejected)}
         drawn = np.argsort(-odds - SPREAD * self.random.gumbel(size=len(odds)))
-        fresh = [number for number in drawn if normal(self.texts[number][1]) not in said][:PROPOSED]
+        fresh = [number for number in drawn if normal(self.texts[number][1]) not in said]
+        if "?" in context.last:
+            fresh = [number for number in fresh if self.texts[number][0].startswith(FOR_QUESTIONS)] or fresh
         return [
             Candidate(self.texts[number][1], "listening", float(odds[number]), self.texts[number][0])
-            for number in sorted(fresh, key=lambda number: -odds[number])
+            for number in sorted(fresh[:PROPOSED], key=lambda number: -odds[number])
         ]
 
 

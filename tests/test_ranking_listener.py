@@ -77,6 +77,15 @@ def test_nothing_is_said_twice_in_a_dialog(encoder: Encoder) -> None:
     assert [c.text for c in rejected] == every[:1]
 
 
+def test_who_asks_gets_what_was_written_for_questions_while_there_is_some(encoder: Encoder) -> None:
+    written = replies()["question"]
+    (found,) = Listener(encoder, seed=0).propose([context("0 something new?")])
+    assert {c.text for c in found} <= set(written)
+    heard = Context(spoken(*(text for reply in written for text in ("x", reply)), "0 something new?"))
+    (found,) = Listener(encoder, seed=0).propose([heard])
+    assert len(found) == PROPOSED
+
+
 def test_replies_vary_and_the_same_seed_gives_the_same(encoder: Encoder) -> None:
     asked = [context("0 something")] * 20
     texts = [[[c.text for c in row] for row in Listener(encoder, seed=seed).propose(asked)] for seed in (1, 1, 2)]

@@ -166,8 +166,9 @@ async def test_nothing_that_is_logged_at_info_tells_who_talks_or_of_what(
 
     async with BotApi() as api:
         ann = api.person("Waldemarina")
-        async with open_bot(settings.model_copy(update={"telegram_api_url": api.url})) as conversation:
-            task = asyncio.create_task(run(settings.model_copy(update={"telegram_api_url": api.url}), conversation))
+        settings = settings.model_copy(update={"telegram_api_url": api.url})
+        async with open_bot(settings) as conversation:
+            task = asyncio.create_task(run(settings, conversation))
             await api.until(lambda: api.called("getUpdates"))
             with SqlDialogStore(settings.database) as store:
                 await everything(api, ann, fault)

@@ -27,7 +27,7 @@ def backup(url: str, file: Path, overwrite: bool = False) -> None:
         raise StoreError(f"There is no database {shown(engine.url)}: check KITH_DATABASE_URL and KITH_DATA_DIR.")
     if file.resolve() == file_of(engine):
         raise ExportError(f"{file} is the database itself: name another file.")
-    if file.exists() and not overwrite:
+    if file.exists() and not (overwrite or file.is_dir()):  # a folder is told of as one
         raise ExportError(f"{file} is there already: name another file, or add --force.")
     with explained(engine):
         copy_database(engine, file)

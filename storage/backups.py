@@ -7,6 +7,7 @@ import os
 import shutil
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from sqlalchemy import Engine
@@ -16,13 +17,17 @@ from storage.database import StoreError, engine_for, explained, shown, writer
 from storage.files import ExportError, whole_file
 from storage.migrating import migrate, revision
 
+DUMP = "pg_dump --format=custom --file={file} --dbname={url}"
+RESTORE = "pg_restore --clean --if-exists --single-transaction --dbname={url} {file}"
+"""What to type for PostgreSQL, by programs that come with the server in its version."""
+
 IN_USE_SECONDS = 1
 """How long a restore waits for a command that is about to end; a bot holds its connections for as long as it runs."""
 
 
 def backup(url: str, file: Path, overwrite: bool = False) -> None:
     """Copies the log of a bot, which may be running, into a file. Raises StoreError, ExportError."""
-    engine = _sqlite(url, f"pg_dump --format=custom --file={file}")
+    engine = _sqlite(url, DUMP, file)
     if not file_of(engine).is_file():
         raise StoreError(f"There is no database {shown(engine.url)}: check KITH_DATABASE_URL and KITH_DATA_DIR.")
     if file.resolve() == file_of(engine):
@@ -40,7 +45,7 @@ def restore(url: str, file: Path) -> Path | None:
     The backup is checked and brought up to date before anything is replaced, and itself stays as it is. Raises
     StoreError, ExportError.
     """
-    engine = _sqlite(url, f"pg_restore --clean --if-exists {file}")
+    engine = _sqlite(url, RESTORE, file)
     database = file_of(engine)
     if not file.is_file():
         raise StoreError(f"There is no file {file}.")
@@ -58,13 +63,12 @@ def restore(url: str, file: Path) -> Path | None:
     return replaced
 
 
-def _sqlite(url: str, instead: str) -> Engine:
+def _sqlite(url: str, instead: str, file: Path) -> Engine:
     engine = engine_for(url)
     if engine.dialect.name != "sqlite":
-        engine.dispose()
-        address = engine.url.set(drivername="postgresql")
-        target = "--dbname=" if instead.startswith("pg_dump") else "--single-transaction --dbname="
-        raise StoreError(f"PostgreSQL is backed up by its own programs: type {instead} {target}'{shown(address)}'.")
+        address = shown(engine.url.set(drivername="postgresql")).replace(":***@", "@")  # it asks for the password
+        command = instead.format(file=quote(str(file)), url=quote(address))
+        raise StoreError(f"PostgreSQL has its own programs for backups; type: {command}")
     return engine
 
 

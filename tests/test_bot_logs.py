@@ -101,10 +101,10 @@ def settings(
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"version": "similar", "weights": {"similarity": 1.0}, "vetoes": {}}))
     monkeypatch.setattr("bot.assemble.curated", lambda: [ENTRY])
-    parts = {"retriever": bi_encoder_folder, "ranker": cross_encoder_folder, "policy": policy}
     return Settings(
-        telegram_bot_token=SecretStr(TOKEN), data_dir=tmp_path, candidates=0, threads=1, exploration=0, **parts
-    )
+        telegram_bot_token=SecretStr(TOKEN), data_dir=tmp_path, policy=policy, exploration=0,
+        retriever=bi_encoder_folder, ranker=cross_encoder_folder, candidates=0, threads=1,
+    )  # fmt: skip
 
 
 @pytest.fixture(params=["text", "json"])

@@ -1,7 +1,10 @@
 """Tests of storage/backups.py and storage/copies.py: copies of a log in use, and the way back, with nothing lost."""
 
+import shlex
 import sqlite3
+import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -198,12 +201,38 @@ def test_when_somebody_is_forgotten_the_copies_beside_the_log_go_too(url: str, t
 
 
 @pytest.mark.parametrize("act", [backup, restore])
-def test_postgresql_s_own_programs_are_named_without_the_password(act: object, tmp_path: Path) -> None:
-    with pytest.raises(StoreError) as error:
-        (backup if act is backup else restore)("postgresql://kith:hush@127.0.0.1/kith", tmp_path / "kith.dump")
-    program = "pg_dump --format=custom --file=" if act is backup else "pg_restore --clean --if-exists "
-    assert program in str(error.value)
+def test_postgresql_s_own_programs_are_named_without_the_password(
+    act: Callable[[str, Path], object], tmp_path: Path
+) -> None:
+    with pytest.raises(StoreError, match="pg_dump" if act is backup else "pg_restore") as error:
+        act("postgresql://kith:hush@127.0.0.1/kith", tmp_path / "kith.dump")
     assert "hush" not in str(error.value)
+
+
+@pytest.mark.postgres
+def test_what_is_to_be_typed_for_postgresql_makes_a_backup_and_brings_it_back(
+    postgres_server: str, postgres_programs: Path, tmp_path: Path
+) -> None:
+    import psycopg
+
+    if not (postgres_programs / "pg_dump").exists():
+        pytest.skip("PostgreSQL's client programs are not installed")
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE kith_backup")
+    url, file = f"{postgres_server}/kith_backup", tmp_path / "a dump"
+
+    def typed(act: Callable[[str, Path], object]) -> None:
+        with pytest.raises(StoreError) as error:
+            act(url, file)
+        command = shlex.split(str(error.value).partition("type: ")[2])
+        subprocess.run([postgres_programs / command[0], *command[1:]], check=True)
+
+    with SqlDialogStore(url) as store:
+        talk(store, "hello there", "Hi!")
+        typed(backup)
+        talk(store, "said since", "Yes.")
+    typed(restore)
+    assert said(url) == ["hello there"]
 
 
 def test_an_address_is_shown_without_any_password() -> None:

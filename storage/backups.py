@@ -34,9 +34,11 @@ def backup(url: str, file: Path, overwrite: bool = False) -> None:
         raise ExportError(f"{file} is the database itself: name another file.")
     if file.exists() and not (overwrite or file.is_dir()):  # a folder is told of as one
         raise ExportError(f"{file} is there already: name another file, or add --force.")
-    with explained(engine):
-        copy_database(engine, file)
-    engine.dispose()
+    try:
+        with explained(engine):
+            copy_database(engine, file)
+    finally:
+        engine.dispose()
 
 
 def restore(url: str, file: Path) -> Path | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fixed_answers import empty_log
+from small_disk import no_room
 from turn_values import CHAT, PERSON, ask, talk
 
 from storage import backups
@@ -108,6 +109,20 @@ def test_a_damaged_log_makes_no_backup_and_spoils_none(url: str, tmp_path: Path)
         backup(url, file, overwrite=True)
     assert file.read_bytes() == good
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "kith.backup"]
+
+
+def test_without_room_there_is_no_backup_and_no_restore_and_all_is_as_it_was(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "kith.backup"
+    backup(url, file)
+    good = file.read_bytes()
+    for act in (lambda: backup(url, file, overwrite=True), lambda: restore(url, file)):
+        with no_room(), pytest.raises((ExportError, StoreError)) as error:
+            act()
+        assert "\n" not in str(error.value)
+    assert file.read_bytes() == good
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "kith.backup"]
+    assert beside(url) == ["kith.db"]
+    assert said(url) == ["hello there"]
 
 
 def test_no_log_is_no_backup(tmp_path: Path) -> None:

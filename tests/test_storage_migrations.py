@@ -10,6 +10,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from small_disk import no_room
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -30,7 +31,6 @@ from sqlalchemy.types import TypeEngine
 import storage.migrations
 from storage import migrating
 from storage.database import StoreError, engine_for, open_database, writer
-from storage.files import ExportError
 from storage.migrating import revision
 
 Rows: TypeAlias = dict[str, list[dict[str, Any]]]
@@ -171,15 +171,12 @@ def test_without_room_for_that_copy_nothing_is_migrated(
 ) -> None:
     database = filled(sqlite_url)
     comes_a_newer_kith(monkeypatch, tmp_path)
-
-    def full(*arguments: object) -> None:
-        raise ExportError("kith.db.before-newer cannot be written (No space left on device).")
-
-    monkeypatch.setattr(migrating, "copy_before", full)
-    with pytest.raises(StoreError, match=r"not brought up to date without a copy: .*No space left"):
+    with no_room(), pytest.raises(StoreError, match=r"not brought up to date without a copy: .*before-newer"):
         open_database(sqlite_url)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kith.db", "newer"]
     with sqlite3.connect(database) as found:
         assert found.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)
+        assert "colour" not in {row[1] for row in found.execute("PRAGMA table_info(chat)")}
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(

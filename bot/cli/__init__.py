@@ -30,8 +30,8 @@ MISTAKES = {
     "ranking.pool": "PoolError",
     "ranking.pretrained": "ModelError",
     "storage.corpora": "CorpusError",
-    "storage.database": "StoreError",
     "storage.files": "ExportError",
+    "storage.migrating": "StoreError",
 }
 """By module, the errors whose message is one sentence for the person at the keyboard."""
 

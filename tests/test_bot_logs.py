@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 from bot_api import TOKEN, ApiError, BotApi
 from fixed_answers import empty_log
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ from serving_bot import keep_alone
 from telegram_people import Somebody
 
 from bot.assemble import open_bot
+from bot.cli import talk
 from bot.logs import JsonLines, TextLines, facts, redacted, write_log
 from bot.settings import Settings
 from bot.telegram_chat import run
@@ -189,6 +191,20 @@ async def test_the_turns_id_in_the_log_leads_to_the_turn(settings: Settings, lin
     assert turn is not None
     assert turn.id in lines.getvalue()
     assert "console:me" not in lines.getvalue()
+
+
+async def test_a_fault_that_ends_the_bot_is_a_line_of_the_log_too(
+    settings: Settings, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*given: object) -> None:
+        raise ValueError(f"Waldemar {TOKEN}")
+
+    monkeypatch.setattr("bot.telegram_chat.run", fails)
+    with pytest.raises(typer.Exit) as end:
+        await talk.serve(settings)
+    assert end.value.exit_code == 1
+    assert "Kith stops for a fault of its own" in lines.getvalue() and "ValueError at" in lines.getvalue()
+    assert "Waldemar" not in lines.getvalue() and TOKEN not in lines.getvalue()
 
 
 def test_addresses_that_hold_the_token_are_not_logged(settings: Settings, lines: io.StringIO) -> None:

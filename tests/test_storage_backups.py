@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_without_room_there_is_no_backup_and_no_restore_and_all_is_as_it_was(url
     file = tmp_path / "kith.backup"
     backup(url, file)
     good = file.read_bytes()
-    for act in (lambda: backup(url, file, overwrite=True), lambda: restore(url, file)):
+    for act in (partial(backup, url, file, overwrite=True), partial(restore, url, file)):
         with no_room(), pytest.raises((ExportError, StoreError)) as error:
             act()
         assert "\n" not in str(error.value)

@@ -1,6 +1,7 @@
 """`kith run`, `kith chat` and `kith doctor`: talking, and whether all is there for it."""
 
 import asyncio
+import logging
 import re
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,8 @@ from bot.cli.output import Json, log_to_file, log_to_screen, show_json
 
 if TYPE_CHECKING:
     from bot.settings import Settings
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer()
 
@@ -40,8 +43,8 @@ def chat(name: Annotated[str, typer.Option(help="Who you are; each name has a di
     if not NAME.fullmatch(name):
         raise UserError("A name is made of letters, digits, dots, - and _, 64 at most.")
     settings = load_settings()
-    log = settings.data_dir / "chat.log"  # the screen is for the dialog
-    log_to_file(log, settings.log_level, settings.log_format, settings.secrets)
+    file = settings.data_dir / "chat.log"  # the screen is for the dialog
+    log_to_file(file, settings.log_level, settings.log_format, settings.secrets)
     warn_of_exposed(settings)
     with suppress(KeyboardInterrupt):
         asyncio.run(talk(settings, name))
@@ -69,14 +72,21 @@ def warn_of_exposed(settings: "Settings") -> None:
 
 
 async def serve(settings: "Settings") -> None:
-    """Telegram, until it is stopped."""
+    """Telegram, until it is stopped. A fault of ours goes to the log, since a traceback may hold what people say."""
     from bot import telegram_chat
     from bot.assemble import open_bot
     from bot.health import Pulse
+    from bot.settings import UserError
 
     updates = Pulse()
     async with open_bot(settings, updates) as conversation:
-        await telegram_chat.run(settings, conversation, updates.beat)
+        try:
+            await telegram_chat.run(settings, conversation, updates.beat)
+        except UserError:
+            raise
+        except Exception:
+            log.critical("Kith stops for a fault of its own", exc_info=True)
+            raise typer.Exit(1) from None
 
 
 async def talk(settings: "Settings", name: str) -> None:

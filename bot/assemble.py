@@ -16,6 +16,10 @@ from transformers.utils import logging as transformers_logging
 
 from bot.batching import Batcher
 from bot.conversation import Conversation
+from bot.events import log_event
+from bot.health import Health, Pulse
+from bot.health_pages import health_pages
+from bot.metrics import Metrics, counting_errors
 from bot.personas import known_persona, load_personas
 from bot.pipeline import Pipeline
 from bot.pool_watch import watching
@@ -33,7 +37,7 @@ from ranking.ranker import CrossEncoderRanker
 from ranking.retriever import Retriever, build_index
 from ranking.taste import STARTER as TASTE
 from ranking.taste import load_taste
-from storage.dialog import Asked, PoolEntry, Turn
+from storage.dialog import Asked, PoolEntry, Turn, Vote
 from storage.store import SqlDialogStore
 
 if TYPE_CHECKING:
@@ -165,22 +169,48 @@ def load_generator(settings: Settings) -> "GptGenerator | RemoteGenerator":
 
 
 @asynccontextmanager
-async def open_bot(settings: Settings) -> AsyncIterator[Conversation]:
-    """A bot ready to talk, for a front end, which takes up changes of the pool; all is closed at the end."""
+async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIterator[Conversation]:
+    """A bot ready to talk, for a front end, which takes up changes of the pool; all is closed at the end.
+
+    With `updates`, which the front end beats whenever it hears from its server, there are pages for health and metrics
+    if the settings want them.
+    """
     set_up_libraries(settings)
     with open_store(settings) as store:
         state = store.pool_state()  # before the pool is read: a change in between is found by the first look
         retriever = load_retriever(settings, store) if settings.retrieved else None
         pipeline = assemble(settings, store, retriever)
         batch_runs = Lock()
+        metrics = Metrics() if updates and settings.metrics_port else None
+
+        def watch(event: Turn | Vote) -> None:
+            log_event(event)
+            if metrics:
+                metrics.watch(event)
 
         def answer(batch: Sequence[Asked]) -> list[Turn | LookupError]:
             with batch_runs:
-                return pipeline.answer(batch)
+                turns = pipeline.answer(batch)
+            for turn in turns:
+                if isinstance(turn, Turn):
+                    watch(turn)
+            return turns
 
         async with Batcher(answer, settings.max_batch) as batcher, AsyncExitStack() as stack:
             if retriever:
                 take_up = partial(take_up_pool, retriever, store, vectors_file(settings), batch_runs)
                 await stack.enter_async_context(watching(store.pool_state, take_up, state))
+            if metrics and updates and settings.metrics_port:
+                metrics.decided_by(pipeline.versions())
+                metrics.measure(lambda: batcher.waiting, lambda: batcher.busy_seconds)
+                stack.enter_context(counting_errors(metrics))
+                health = Health(updates, batcher, store.pool_state, stuck_seconds(settings))
+                pages = health_pages(settings.metrics_listen, settings.metrics_port, health, metrics.registry)
+                stack.enter_context(pages)
             personas = load_personas(settings.personas_dir)
-            yield Conversation(store, batcher.answer, load_texts(), personas, settings.persona)
+            yield Conversation(store, batcher.answer, load_texts(), personas, settings.persona, watch)
+
+
+def stuck_seconds(settings: Settings) -> float:
+    """How long a batch may take before it is taken to hang: a minute, and what a remote generator's two tries may."""
+    return 60 + (2 * settings.remote_timeout if settings.remote_url else 0)

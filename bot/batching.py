@@ -4,6 +4,7 @@ A lone message starts at once; those that arrive while a batch runs make up the 
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -23,6 +24,8 @@ class Batcher:
         self._waiting: asyncio.Queue[tuple[Asked, asyncio.Future[Turn]]] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, "models")
         self._loop: asyncio.Task[None] | None = None
+        self._began: float | None = None
+        self._ended: float | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.create_task(self._run())
@@ -37,6 +40,27 @@ class Batcher:
         while not self._waiting.empty():
             self._waiting.get_nowait()[1].cancel()
         await asyncio.to_thread(self._thread.shutdown)
+
+    @property
+    def running(self) -> bool:
+        """Whether messages are taken."""
+        return self._loop is not None and not self._loop.done()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for the batch that runs."""
+        return self._waiting.qsize()
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the batch that runs has taken; 0 when none does."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """How long ago the last batch ended; None when there was none."""
+        return None if self._ended is None else time.monotonic() - self._ended
 
     async def answer(self, asked: Asked) -> Turn:
         """The turn for a message; what the pipeline raises for its batch is raised to each of its callers. Callers that
@@ -57,6 +81,7 @@ class Batcher:
                 await self._run_batch(batch)
 
     async def _run_batch(self, batch: Sequence[tuple[Asked, "asyncio.Future[Turn]"]]) -> None:
+        self._began = time.monotonic()
         work = asyncio.get_running_loop().run_in_executor(self._thread, self._answer, [asked for asked, _ in batch])
         try:
             (outcome,) = await asyncio.gather(work, return_exceptions=True)
@@ -69,5 +94,6 @@ class Batcher:
                 else:
                     future.set_result(answer)
         finally:  # at the end of the bot this is cancelled, and nobody should wait for ever
+            self._began, self._ended = None, time.monotonic()
             for _, future in batch:
                 future.cancel()

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from bot.events import Watch, log_event
 from bot.personas import Persona
 from bot.texts import Texts
 from storage.dialog import REASONS, Asked, Person, Turn, Vote, VoteKind, VoteValue
@@ -81,13 +82,15 @@ class Conversation:
         texts: Texts,
         personas: Mapping[str, Persona],
         persona: str,
+        watch: Watch = log_event,
     ) -> None:
-        """`persona` is the one of chats that chose none."""
+        """`persona` is the one of chats that chose none; `watch` is told of votes."""
         self._store = store
         self.answer = answer
         self.texts = texts
         self._personas = personas
         self._persona = persona
+        self._watch = watch
 
     async def person(self, person_id: str, language: str | None = None) -> Person:
         """Somebody who writes. `language` is what their app speaks; it counts when they are new."""
@@ -201,10 +204,14 @@ class Conversation:
         The same again changes nothing. Returns the vote that stands now. Raises Refused.
         """
         await self.may_vote(turn_id, chat, person, reason)
+        vote = Vote(turn_id, person.id, value, kind, reason)
         try:
-            return await asyncio.to_thread(self._store.add_vote, Vote(turn_id, person.id, value, kind, reason), chat)
+            standing = await asyncio.to_thread(self._store.add_vote, vote, chat)
         except (UnknownTurn, NotAddressed):  # forgotten in between
             raise Refused(self.say(person, "gone")) from None
+        if standing.at == vote.at:  # else the same again
+            self._watch(standing)
+        return standing
 
     # Choosing
 

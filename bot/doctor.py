@@ -1,7 +1,6 @@
 """`kith doctor`: is all there that a bot needs, and does it work? Every model is loaded and answers one message."""
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,6 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bot.exposure import warning
+from bot.logs import redacted
 from bot.settings import Settings, UserError, env_name, load_settings
 from storage.dialog import Candidate, Context, Message
 
@@ -52,7 +53,9 @@ def examine() -> Iterator[Check]:
         return
     changed = ", ".join(env_name(name) for name in sorted(settings.model_fields_set))
     yield Check("settings", True, f"changed: {changed}" if changed else "all as they come")
+    sound = True
     for name, look, advice in (
+        ("secrets", secrets, "Let only yourself read them, by the command above."),
         ("database", database, "Correct KITH_DATABASE_URL, or set KITH_DATA_DIR to a folder that can be written."),
         ("personas", personas, "Correct the file, KITH_PERSONA or KITH_PERSONAS_DIR."),
         ("retriever", retriever, "Run `make run` again, or correct KITH_RETRIEVER; KITH_RETRIEVED=0 does without it."),
@@ -62,7 +65,12 @@ def examine() -> Iterator[Check]:
         ("policy", policy, "Correct KITH_POLICY, or leave it out for the shipped one."),
         ("Telegram", telegram, "Until then, `kith chat` talks in this terminal."),
     ):
-        yield check(name, look, settings, advice)
+        if name == "retriever" and not sound:
+            yield Check(name, False, "not looked at, since its pool is in the database", "Mend the database first.")
+            continue
+        found = check(name, look, settings, advice)
+        sound = sound and (found.fine or name != "database")
+        yield found
 
 
 def check(name: str, look: Look, settings: Settings, advice: str) -> Check:
@@ -71,18 +79,26 @@ def check(name: str, look: Look, settings: Settings, advice: str) -> Check:
         return Check(name, True, look(settings))
     except Exception as error:  # whatever a part suffers from is what is to be shown
         ours = type(error).__module__.startswith(OURS)
-        return Check(name, False, str(error) if ours else f"{type(error).__name__}: {error}", advice)
+        words = str(error) if ours else f"{type(error).__name__}: {error}"
+        return Check(name, False, redacted(words, settings.secrets), advice)
+
+
+def secrets(settings: Settings) -> str:
+    """Looks who else can read the files with secrets."""
+    if sentence := warning(settings):
+        raise Unfit(sentence)
+    return "for your eyes only"
 
 
 def database(settings: Settings) -> str:
     """Opens the log and counts."""
+    from storage.database import shown
     from storage.stats import read_stats
     from storage.store import SqlDialogStore
 
     with SqlDialogStore(settings.database) as store, store.reading() as connection:
         found = read_stats(connection)
-    without_password = re.sub(r"//[^/]*@", "//", settings.database)
-    return f"{without_password}: {found.turns} turns, {found.people} people"
+    return f"{shown(settings.database)}: {found.turns} turns, {found.people} people"
 
 
 def personas(settings: Settings) -> str:

@@ -5,13 +5,15 @@ field's plain name in `kith.toml`. An unknown name is an error, so that a misspe
 """
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote, unquote
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +23,9 @@ from pydantic_settings import (
 )
 
 TELEGRAM_NAMES = ("TELEGRAM_BOT_TOKEN", "TELEGRAM_API_URL")
+
+PASSWORD = re.compile(r"(?<=:)[^:@/][^:@]*(?=@)|(?<=[?&]password=)[^&]+")
+"""In a database's URL."""
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 
@@ -52,7 +57,8 @@ class Settings(BaseSettings):
         default_factory=lambda: user_data_path("kith"),
         description="folder of database, logs, salt and the vectors of an own pool",
     )
-    database_url: str | None = Field(None, description="SQLAlchemy URL; default: kith.db in the data folder")
+    database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; default: kith.db in the data folder")
+    database_key: SecretStr | None = Field(None, description="encrypts the SQLite database (SQLCipher)")
     persona: str = Field("friend", description="persona of new chats")
     personas_dir: Path | None = Field(None, description="folder of your own persona files (*.toml)")
     generator: str = Field("", description="folder or hub id of a causal language model; default: the starter")
@@ -75,7 +81,15 @@ class Settings(BaseSettings):
     idle_hours: float = Field(12, gt=0, description="silence after which a fresh dialog begins")
     max_batch: int = Field(16, ge=1, le=256, description="chats answered in one pass")
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the models; 0: one a core")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="how much is logged")
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="how much is logged; DEBUG: people's words too, when something fails",
+    )  # fmt: skip
+    log_format: str = Field("text", pattern="^(text|json)$", description="a line of the log: text or json")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="port of `/healthz` and `/metrics`; default: none"
+    )
+    metrics_listen: str = Field("127.0.0.1", description="address that these listen on")
 
     @classmethod
     def settings_customise_sources(
@@ -101,10 +115,44 @@ class Settings(BaseSettings):
             raise ValueError(f"there is no folder {name}")
         return str(Path(name).expanduser()) if name.startswith("~") else name
 
+    @field_validator("database_url")
+    @classmethod
+    def _in_a_folder(cls, url: SecretStr | None) -> SecretStr | None:
+        """Of a mistyped path no folders are made: the log would begin anew there, and nobody notice."""
+        scheme, _, path = url.get_secret_value().partition(":///") if url else ("", "", "")
+        folder = Path(path.partition("?")[0]).parent
+        if scheme.startswith("sqlite") and not folder.is_dir():
+            raise ValueError(f"there is no folder {folder}")
+        return url
+
+    @field_validator("database_key")
+    @classmethod
+    def _of_sqlite(cls, key: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        url = others.data.get("database_url")
+        if key and url and not url.get_secret_value().startswith("sqlite"):
+            raise ValueError("only SQLite takes a key; PostgreSQL has means of its own (docs/operations.md)")
+        return key
+
     @property
     def database(self) -> str:
-        """The database's URL, with the default filled in."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'kith.db'}"
+        """The database's URL, with the default filled in, and with the key as its password."""
+        url = self.database_url.get_secret_value() if self.database_url else f"sqlite:///{self.data_dir / 'kith.db'}"
+        if self.database_key is None:
+            return url
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://:{quote(self.database_key.get_secret_value(), safe='')}@{rest}"
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must never be printed: tokens and keys, and of the database's URL the password."""
+        found = [getattr(self, name) for name in SECRETS if name != "database_url"]
+        url = self.database_url.get_secret_value() if self.database_url else ""
+        passwords = PASSWORD.findall(url)
+        return [*(each.get_secret_value() for each in found if each), *passwords, *map(unquote, passwords)]
+
+
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None)
+"""The settings that hold secrets."""
 
 
 def env_name(field: str) -> str:

@@ -37,7 +37,7 @@ def decoder_from_bert(name: str, tokenizer: PreTrainedTokenizerBase, length: int
             "max_position_embeddings": length,
             "hidden_dropout_prob": 0.0,
             "attention_probs_dropout_prob": 0.0,
-            "bos_token_id": None,
+            "bos_token_id": None,  # nosec B105  # a token of a vocabulary
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
         }

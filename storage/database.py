@@ -4,22 +4,23 @@ SQLite and PostgreSQL (by psycopg 3) are served. What a person can mend is a Sto
 """
 
 import json
-import logging
-import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase
 
+from storage.migrating import StoreError, migrate
+
+__all__ = ["StoreError", "engine_for", "explained", "insert_new", "open_database", "reader", "scrub", "shown", "writer"]
+
 BUSY_SECONDS = 30
 """How long SQLite waits for another process that writes."""
-
-MIGRATION_LOCK = 0x4B697468
-"""PostgreSQL's advisory lock for migrations: any number that is ours ("Kith")."""
 
 PRAGMAS = (
     "journal_mode=WAL",  # readers and the one writer do not wait for each other
@@ -29,28 +30,44 @@ PRAGMAS = (
 )
 
 
-class StoreError(Exception):
-    """A database that cannot be used: one sentence that says why and what to do."""
-
-
 def open_database(url: str) -> Engine:
     """A database ready for use, made where there is none. Raises StoreError."""
-    address = _address(url)
-    shown = address.render_as_string(hide_password=True)
-    engine = _sqlite_engine(address) if address.get_backend_name() == "sqlite" else _postgres_engine(address)
-    try:
-        if engine.dialect.name == "sqlite":  # 0700: a log of private talk is nobody else's
-            Path(str(address.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = engine_for(url)
+    with explained(engine):
+        if engine.dialect.name == "sqlite":
+            _make_private(Path(str(engine.url.database)))
         with writer(engine).begin() as connection:
-            _migrate(connection, shown)
+            migrate(connection, shown(engine.url))
+    return engine
+
+
+def engine_for(url: str) -> Engine:
+    """The way to a database, which may not be there and is as it was left. Raises StoreError."""
+    address = _address(url)
+    return _sqlite_engine(address) if address.get_backend_name() == "sqlite" else _postgres_engine(address)
+
+
+def shown(address: URL | str) -> str:
+    """An address without password, which may also stand among its options."""
+    address = _address(address) if isinstance(address, str) else address
+    return address.difference_update_query(["password"]).render_as_string(hide_password=True)
+
+
+@contextmanager
+def explained(engine: Engine) -> Iterator[None]:
+    """Turns what can go wrong in opening a database into one sentence, and leaves none of its connections open."""
+    try:
+        yield
     except (DBAPIError, OSError) as error:
         engine.dispose()
         reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
-        raise StoreError(f"The database {shown} cannot be opened ({reason}): check KITH_DATABASE_URL.") from error
+        setting = "KITH_DATABASE_URL"
+        if engine.dialect.name == "sqlite" and reason == "file is not a database":  # so is one under another key
+            setting += " and KITH_DATABASE_KEY"
+        raise StoreError(f"The database {shown(engine.url)} cannot be opened ({reason}): check {setting}.") from error
     except StoreError:
         engine.dispose()
         raise
-    return engine
 
 
 def reader(engine: Engine) -> Engine:
@@ -80,13 +97,14 @@ def scrub(engine: Engine) -> bool:
     """
     if engine.dialect.name != "sqlite":
         return True
+    driver: Any = engine.dialect.loaded_dbapi
     pooled = engine.raw_connection()
     try:
         cursor = pooled.cursor()
         cursor.execute("VACUUM")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         row = cursor.fetchone()
-    except sqlite3.OperationalError:
+    except driver.OperationalError:
         return False
     finally:
         pooled.close()
@@ -104,18 +122,36 @@ def _address(url: str) -> URL:
         return address.set(drivername="postgresql+psycopg")
     if address.get_backend_name() != "sqlite":
         raise StoreError(f"Kith keeps its log in SQLite or PostgreSQL, not in {address.drivername}: change the URL.")
-    if address.database in (None, "", ":memory:"):
+    if address.database in (None, "", ":memory:") or str(address.database).startswith("file:"):
         raise StoreError("The log needs a file: give the database URL a path, such as sqlite:////folder/kith.db.")
-    return address.set(drivername="sqlite")
+    return address.set(drivername="sqlite+pysqlcipher" if address.password else "sqlite")
+
+
+def _make_private(file: Path) -> None:
+    """Makes a database's folder and file, if they are not there: a log of private talk is nobody else's."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        file.touch(0o600, exist_ok=False)  # SQLite gives its logs the same mode
 
 
 def _sqlite_engine(address: URL) -> Engine:
-    engine = create_engine(address, json_serializer=_json, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+    try:
+        engine = create_engine(
+            address,
+            json_serializer=_json,
+            hide_parameters=True,
+            poolclass=QueuePool,  # SQLCipher's dialect would close connections that other threads use
+            connect_args={"timeout": BUSY_SECONDS},
+        )
+    except ModuleNotFoundError:
+        raise StoreError("KITH_DATABASE_KEY needs SQLCipher: pip install kith[encrypted].") from None
 
     # The driver begins transactions too late and not around DDL, so it is told not to, and we do.
     @event.listens_for(engine, "connect")
-    def set_up(connection: sqlite3.Connection, record: object) -> None:
+    def set_up(connection: Any, record: object) -> None:
         connection.isolation_level = None
+        if address.password:
+            connection.execute("PRAGMA cipher_log_level=NONE")  # a wrong key is told in our words
         for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
@@ -135,24 +171,3 @@ def _postgres_engine(address: URL) -> Engine:
 
 
 _json = partial(json.dumps, allow_nan=False)  # PostgreSQL takes none; the same error everywhere
-
-
-def _migrate(connection: Connection, shown: str) -> None:
-    """Brings the tables up to date. The transaction holds a lock, so that of two processes one waits for the other."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # before the import, which talks at INFO itself
-    from alembic import command
-    from alembic.config import Config
-    from alembic.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    script = ScriptDirectory.from_config(config)
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current == script.get_current_head():
-        return
-    if current is not None and current not in {version.revision for version in script.walk_revisions()}:
-        raise StoreError(f"The database {shown} was written by a newer Kith (version {current}): update Kith.")
-    command.upgrade(config, "head")

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from storage import browse, messages, people, pool_rows, rights, turns, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
+from storage.copies import remove_copies
 from storage.database import StoreError, open_database, reader, scrub, writer
 from storage.dialog import Asked, Context, Person, PoolEntry, Turn, Vote
 from storage.pool_rows import LikedReply, PoolState
@@ -212,6 +213,7 @@ class SqlDialogStore:
         with self._one_writer:
             if not scrub(self._engine):
                 log.warning("The database is in use: traces of forgotten rows stay in its file until the next /forget.")
+            remove_copies(self._engine)
         return counts
 
     # Pool

@@ -21,6 +21,7 @@ OWNERS = {
     "transformers": ("generation", "ranking", "bot.assemble"),
     "sentence_transformers": ("ranking",),
     "openai": ("generation",),
+    "prometheus_client": ("bot.metrics", "bot.health_pages"),
     "typer": ("bot.cli",),
 }
 """By library, the only packages and modules of ours that import it."""
@@ -128,4 +129,4 @@ def test_help_is_there_without_the_big_libraries(arguments: list[str]) -> None:
     run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     code, *loaded = run.stdout.splitlines()[-1].split()
     assert code == "0"
-    assert not {"torch", "telegram", "sqlalchemy", "transformers", "numpy", "openai"} & set(loaded)
+    assert not {"torch", "telegram", "sqlalchemy", "transformers", "numpy", "openai", "prometheus_client"} & set(loaded)

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, insert, select, text
 from sqlalchemy.exc import StatementError
 from turn_values import CHAT, ask
 
-from storage.database import StoreError, open_database
+from storage.database import StoreError, open_database, shown
 from storage.schema import Base, ChatRow, PersonRow
 from storage.store import SqlDialogStore
 
@@ -64,10 +64,27 @@ def test_a_second_opening_finds_what_the_first_one_kept(database_url: str) -> No
         assert store.context(asked).last == "hi"
 
 
-def test_opening_says_nothing_in_the_program_s_log(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_that_begins_is_told_once_with_its_place_so_that_a_mistyped_address_is_noticed(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO):
         SqlDialogStore(database_url).close()
-    assert caplog.records == []
+        SqlDialogStore(database_url).close()
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == f"a new log begins in {shown(database_url)}"
+
+
+def test_a_new_database_is_for_its_owner_alone_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with SqlDialogStore(f"sqlite:///{tmp_path / 'kith.db'}") as store:
+            ask(store, "hi")
+            assert {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {
+                "kith.db": "0o600", "kith.db-wal": "0o600", "kith.db-shm": "0o600",
+            }  # fmt: skip
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.parametrize("statement, value", [
@@ -116,6 +133,7 @@ def test_a_database_of_a_newer_kith_is_refused_in_one_sentence(engine: Engine, d
     ("mysql://root@localhost/kith", "SQLite or PostgreSQL, not in mysql"),
     ("sqlite://", "needs a file"),
     ("sqlite:///:memory:", "needs a file"),
+    ("sqlite:///file:kith.db?uri=true", "needs a file"),
     ("sqlite:////proc/kith/kith.db", "cannot be opened"),
     ("postgresql://kith:secret@127.0.0.1:1/kith", "cannot be opened"),
 ])  # fmt: skip

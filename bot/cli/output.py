@@ -12,9 +12,6 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-PACKAGES = ("bot", "generation", "ranking", "storage")
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 WHOLE = ("id", "latest", "time")
 """Columns that are not broken into lines: ids are copied, times compared."""
 
@@ -47,29 +44,27 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     Console(highlight=False, width=None if known else PIPE_WIDTH).print(table)
 
 
-def log_to_screen(level: str) -> None:
+def log_to_screen(level: str, form: str = "text", secrets: Iterable[str] = ()) -> None:
     """Our own logs from this level on, and the warnings of others, to standard error."""
-    logging.basicConfig(format=LOG_FORMAT)
-    _set_level(level)
+    from bot.logs import write_log
+
+    write_log(logging.StreamHandler(), level, form, secrets)
 
 
-def log_to_file(file: Path, level: str) -> None:
+def log_to_file(file: Path, level: str, form: str = "text", secrets: Iterable[str] = ()) -> None:
     """The same to the end of a file. Raises UserError when it cannot be written."""
+    from bot.logs import write_log
     from bot.settings import UserError
 
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        logging.basicConfig(format=LOG_FORMAT, filename=file, encoding="utf-8")
+        file.touch(0o600)
+        handler = logging.FileHandler(file, encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"{file} cannot be written ({error.strerror}): set KITH_DATA_DIR to a folder that can."
         ) from None
-    _set_level(level)
-
-
-def _set_level(level: str) -> None:
-    for package in PACKAGES:
-        logging.getLogger(package).setLevel(level)
+    write_log(handler, level, form, secrets)
 
 
 def _cell(value: object) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import signal
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from telegram.ext import Application, BaseUpdateProcessor
 
 from bot.conversation import Conversation
 from bot.settings import Settings, UserError
+from bot.telegram_chat.listening import Listening
 from bot.telegram_chat.pressing import Pressing
 from bot.telegram_chat.sending import attempt
 from bot.telegram_chat.talking import App, Talking
@@ -49,12 +50,13 @@ class ChatOrder(BaseUpdateProcessor):
         """Nothing to free."""
 
 
-async def run(settings: Settings, conversation: Conversation) -> None:
+async def run(settings: Settings, conversation: Conversation, heard: Callable[[], None] = lambda: None) -> None:
     """Serves until SIGINT or SIGTERM comes or the task is cancelled; replies under way are still sent.
 
-    Raises UserError for a token that Telegram refuses, an API server or a webhook that cannot be used.
+    `heard` is called whenever Telegram answers the question for updates. Raises UserError for a token that Telegram
+    refuses, an API server or a webhook that cannot be used.
     """
-    application = _application(settings)
+    application = _application(settings, heard)
     talking = Talking(conversation)
     talking.register(application)
     Pressing(conversation, talking).register(application)
@@ -78,7 +80,7 @@ async def check_token(settings: Settings) -> str:
             return f"@{bot.username}"
 
 
-def _application(settings: Settings) -> App:
+def _application(settings: Settings, heard: Callable[[], None] = lambda: None) -> App:
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     if settings.telegram_bot_token is None:
@@ -90,6 +92,7 @@ def _application(settings: Settings) -> App:
             .token(settings.telegram_bot_token.get_secret_value())
             .base_url(f"{root}/bot")
             .base_file_url(f"{root}/file/bot")
+            .get_updates_request(Listening(heard))
             .concurrent_updates(ChatOrder())
             .build()
         )

@@ -7,10 +7,10 @@ waits for neither a model nor another chat.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from bot.personas import Persona
+from bot.questions import Choice, Question
 from bot.texts import Texts
 from storage.dialog import REASONS, Asked, Person, Turn, Vote, VoteKind, VoteValue
 from storage.store import NotAddressed, UnknownTurn
@@ -54,23 +54,6 @@ class Refused(Exception):
     """Something that this person cannot do here. Its text, in their language, says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of several things to choose: `value` goes back to the method that makes the choice, `label` is shown."""
-
-    value: str
-    label: str
-    chosen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something to choose from."""
-
-    text: str
-    choices: tuple[Choice, ...]
-
-
 class Conversation:
     """Everything that a front end may ask for. Blocking work never happens on the caller's thread."""
 
@@ -81,13 +64,18 @@ class Conversation:
         texts: Texts,
         personas: Mapping[str, Persona],
         persona: str,
+        opted_out_hours: float = 24,
+        forgotten: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`persona` is the one of chats that chose none."""
+        """`persona` is the one of chats that chose none. `opted_out_hours` is told to who asks what is kept.
+        `forgotten` is awaited after somebody was: what is kept of them outside the store goes then."""
         self._store = store
         self.answer = answer
         self.texts = texts
         self._personas = personas
         self._persona = persona
+        self._opted_out_hours = opted_out_hours
+        self._forgotten = forgotten
 
     async def person(self, person_id: str, language: str | None = None) -> Person:
         """Somebody who writes. `language` is what their app speaks; it counts when they are new."""
@@ -246,15 +234,30 @@ class Conversation:
 
     # What is kept
 
-    def privacy(self, person: Person) -> Question:
-        """What is kept and what for. The one choice, "on" or "off", is the other one than now."""
-        state = self.say(person, "privacy_in" if person.consent else "privacy_out")
-        value, label = ("off", "privacy_opt_out") if person.consent else ("on", "privacy_opt_in")
-        return Question(self.say(person, "privacy", state=state), (Choice(value, self.say(person, label)),))
+    def start(self, chat: str, person: Person) -> str | Question:
+        """Who Kith is and, in a private chat, until they have said it, whether it may learn: "on" or "off"."""
+        text = self.say(person, "start")
+        if chat != person.id and not chat.startswith(f"{person.id}:"):  # a group, whom the answer does not concern
+            return text
+        text += "\n\n" + self._consent_of(person)
+        return text if person.consent is not None else Question(text, self._consents(person))
 
-    async def set_consent(self, person: Person, on: bool) -> Question:
-        """Says whether dialogs may be learnt from; `privacy` as it is from now on."""
-        return self.privacy(await self._change(person, consent=on))
+    def privacy(self, person: Person) -> Question:
+        """What is kept and what for. The choices, "on" and "off", are the others than now."""
+        return Question(self.say(person, "privacy", state=self._consent_of(person)), self._consents(person))
+
+    async def set_consent(self, person: Person, on: bool) -> Person:
+        """Says whether dialogs may be learnt from; the person as they are from now on."""
+        return await self._change(person, consent=on)
+
+    def _consent_of(self, person: Person) -> str:
+        key = {True: "privacy_in", False: "privacy_out", None: "privacy_ask"}[person.consent]
+        return self.say(person, key, hours=f"{self._opted_out_hours:g}")
+
+    def _consents(self, person: Person) -> tuple[Choice, ...]:
+        labels = {"on": "privacy_opt_in", "off": "privacy_opt_out"}
+        now = {True: "on", False: "off", None: ""}[person.consent]
+        return tuple(Choice(value, self.say(person, label)) for value, label in labels.items() if value != now)
 
     async def export(self, person: Person) -> dict[str, Any]:
         """Everything that is kept about a person, as a document for JSON."""
@@ -266,8 +269,10 @@ class Conversation:
         return Question(self.say(person, "forget_ask"), choices)
 
     async def forget(self, person: Person) -> str:
-        """Deletes everything of this person for good."""
+        """Deletes everything of this person for good, and says so when it is done."""
         await asyncio.to_thread(self._store.forget, person.id)
+        if self._forgotten:
+            await self._forgotten()
         return self.say(person, "forget_done")
 
     # Texts

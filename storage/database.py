@@ -6,17 +6,26 @@ SQLite and PostgreSQL (by psycopg 3) are served. What a person can mend is a Sto
 import json
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase
 
 BUSY_SECONDS = 30
 """How long SQLite waits for another process that writes."""
+
+SCRUB_SECONDS = 2
+"""How long a rebuild of SQLite's file waits for those who use it: meanwhile nobody else writes."""
+
+SCRUB_BYTES = 500_000_000
+"""A file that is rebuilt after each /forget: TODO s, in which nobody else writes."""
 
 MIGRATION_LOCK = 0x4B697468
 """PostgreSQL's advisory lock for migrations: any number that is ours ("Kith")."""
@@ -72,25 +81,46 @@ def insert_new(connection: Connection, row: type[DeclarativeBase], **values: Any
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
-def scrub(engine: Engine) -> bool:
-    """Rebuilds SQLite's file from the rows that live, and cuts its log. False: not now, others use the database.
+def scrub(engine: Engine, largest: float) -> bool:
+    """Rebuilds SQLite's file from the rows that live, and cuts its log. False: not now, others use the database, or the
+    file has more than `largest` bytes and only its log was cut.
 
     Without it rows that are gone can be read in the file: secure_delete overwrites them where they are, but not the
     copies that stay behind when SQLite moves rows from page to page.
     """
     if engine.dialect.name != "sqlite":
         return True
+    with _impatient(engine) as cursor:
+        size = cursor.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
+        try:
+            if size <= largest:
+                cursor.execute("VACUUM")
+        except sqlite3.OperationalError:
+            return False
+    return cut_log(engine) and bool(size <= largest)
+
+
+def cut_log(engine: Engine) -> bool:
+    """Brings all of SQLite's log into its file and empties it: else it holds words that were deleted since. False: not
+    now, somebody reads."""
+    if engine.dialect.name != "sqlite":
+        return True
+    with _impatient(engine) as cursor:
+        busy: int = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return busy == 0
+
+
+@contextmanager
+def _impatient(engine: Engine) -> Iterator[DBAPICursor]:
+    """A connection to SQLite that waits for others no longer than SCRUB_SECONDS."""
     pooled = engine.raw_connection()
+    cursor = pooled.cursor()
     try:
-        cursor = pooled.cursor()
-        cursor.execute("VACUUM")
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        row = cursor.fetchone()
-    except sqlite3.OperationalError:
-        return False
+        cursor.execute(f"PRAGMA busy_timeout={min(SCRUB_SECONDS, BUSY_SECONDS) * 1000:.0f}")
+        yield cursor
     finally:
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
         pooled.close()
-    return row is not None and row[0] == 0
 
 
 def _address(url: str) -> URL:

@@ -54,4 +54,5 @@ _RUSSIAN = (
     r"\b\d{6},\s*[А-ЯЁ][\w-]+(?:\s[А-ЯЁ][\w-]+)?(?:,\s*(?:а/я|до востребования)\s*\d*)?",
 )
 
-ADDRESSES = tuple(re.compile(pattern) for pattern in (*_ENGLISH, *_RUSSIAN))
+ENGLISH = tuple(map(re.compile, _ENGLISH))
+RUSSIAN = tuple(map(re.compile, _RUSSIAN))

@@ -7,22 +7,24 @@ letter inside a sentence, "Paris" a cue.
 
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
 
 SURE, CAPITAL, INSIDE, CUE = range(4)
 """What a form needs: nothing, a capital letter, one inside a sentence, a cue."""
 
+LONGEST_CUE = 4
+"""Words, as in "my full name is"."""
 REACH = 40
 """How many characters before a name are looked at for a cue."""
 
-Cues: TypeAlias = dict[str, re.Pattern[str]]
-
 TOKEN = re.compile(r"[^\W\d_]+(?:[-’'][^\W\d_]+)*")
-SENTENCE_END = re.compile(r"(?:^|[.!?…:;\n\"«“(—–]|[^\w\s,'’-])\s*$")
+GAP = ".,:—–-"
+"""What may stand between a cue and a name, besides a space."""
+QUOTES = "\"'«“(—–-"
 INITIALS = re.compile(r"(?<!\w)(?:[A-ZА-ЯЁ]\.\s?){2}(?=[A-ZА-ЯЁ][a-zа-яё]{2})|(?<=[a-zа-яё] )[А-ЯЁ]\.\s?[А-ЯЁ]\.")
 PATRONYMIC = re.compile(
     r"(?:[а-яё]{2,}(?:[оеь]вич|[оье]вн|иничн)|[а-яё]{2,}[нг]ыч|(?:иль|кузьм|лук|фом|никит|савв)ич(?:н|ин)?)"
@@ -33,7 +35,7 @@ PATRONYMIC = re.compile(
 
 def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Where names are, each with its surname and title, in order."""
-    forms, cues = _forms(), _cues()
+    forms, never = _forms(), _never()
     shouted = text.isupper()  # then a capital letter says nothing
     initials = [found.span() for found in INITIALS.finditer(text)]
     tokens = list(TOKEN.finditer(text))
@@ -41,39 +43,53 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
     for number, token in enumerate(tokens):
         word, capital = _plain(token[0]), token[0][0].isupper() and not shouted
         needs = _needs(word, forms)
-        if token.start() < taken or (needs is None and (not capital or word in _never())):
+        if token.start() < taken or (needs is None and (not capital or word in never)):
             continue
         before = text[max(taken, token.start() - REACH) : token.start()]
+        cues = _cues_before(before)
         end = _name_end(text, tokens[number : number + 3], initials)
-        surname = end > token.end()
         if needs is None:
-            named = not token[0].isupper() and _is_called(token, before, initials, cues)
+            named = not token[0].isupper() and _is_called(token, cues, initials)
         else:
-            named = needs == SURE or (capital and _is_meant(needs, before, surname, cues))
-            named = named or cues["naming"].search(before) is not None
+            surname = end > token.end()
+            named = needs == SURE or "naming" in cues or (capital and _is_meant(needs, before, surname, cues))
         if named:
-            yield _name_start(token, before, initials, cues["title"]), end
+            yield _name_start(token, before, cues, initials), end
             taken = end
 
 
-def _is_meant(needs: int, before: str, surname: bool, cues: Cues) -> bool:
+def _is_meant(needs: int, before: str, surname: bool, cues: set[str]) -> bool:
     """Whether a capitalised word that may be a name is one here."""
-    inside = needs == INSIDE and (surname or not SENTENCE_END.search(before))
-    return needs == CAPITAL or inside or any(cue.search(before) for cue in cues.values())
+    return needs == CAPITAL or bool(cues) or (needs == INSIDE and (surname or _inside_a_sentence(before)))
 
 
-def _is_called(token: re.Match[str], before: str, initials: list[tuple[int, int]], cues: Cues) -> bool:
+def _inside_a_sentence(before: str) -> bool:
+    said = before.rstrip()
+    return said != "" and (said[-1].isalnum() or said[-1] in ",'’-") and "\n" not in before[len(said) :]
+
+
+def _is_called(token: re.Match[str], cues: set[str], initials: list[tuple[int, int]]) -> bool:
     """Whether a capitalised word that no list has is a name by what stands around it."""
     beside = any(end == token.start() or start == token.end() + 1 for start, end in initials)
-    cued = any(cues[kind].search(before) for kind in ("title", "relation", "naming"))
-    return beside or cued or PATRONYMIC.fullmatch(token[0]) is not None
+    return beside or bool(cues - {"introduction"}) or PATRONYMIC.fullmatch(token[0]) is not None
 
 
-def _name_start(token: re.Match[str], before: str, initials: list[tuple[int, int]], titles: re.Pattern[str]) -> int:
+def _cues_before(before: str) -> set[str]:
+    """Which kinds of cues a text ends with."""
+    if not before[-1:].isspace():
+        return set()
+    head = before.rstrip().rstrip(GAP)
+    words = _plain(head).split()[-LONGEST_CUE:]
+    phrases = [" ".join(words[start:]).lstrip(QUOTES) for start in range(len(words))]
+    cues = {kind for phrase in phrases for kind in _cues().get(phrase, ())}
+    return {"title"} if head.endswith("Miss") else cues  # in small letters it is a verb
+
+
+def _name_start(token: re.Match[str], before: str, cues: set[str], initials: list[tuple[int, int]]) -> int:
     """Where a name begins: with its title or initials."""
-    title = titles.search(before)
-    if title:
-        return token.start() - len(before) + title.start()
+    if "title" in cues:
+        title = before.rstrip().rstrip(GAP).split()[-1].lstrip(QUOTES)
+        return token.start() - len(before) + before.rindex(title)
     return next((start for start, end in initials if end == token.start()), token.start())
 
 
@@ -93,15 +109,15 @@ def _name_end(text: str, tokens: Sequence[re.Match[str]], initials: list[tuple[i
 
 def _needs(word: str, forms: dict[str, int]) -> int | None:
     """What a word needs to be a name; a double name needs what the stricter part does. None: it is no known name."""
-    if word in forms:
-        return forms[word]
+    if word in forms or "-" not in word:
+        return forms.get(word)
     parts = [forms.get(part) for part in word.split("-")]
-    return max(part for part in parts if part is not None) if "-" in word and None not in parts else None
+    return None if None in parts else max(part for part in parts if part is not None)
 
 
-def _plain(word: str) -> str:
-    """As words are in the lists."""
-    return word.lower().removesuffix("'s").removesuffix("’s").replace("ё", "е")
+def _plain(words: str) -> str:
+    """As words are in the lists, without a possessive at the end."""
+    return words.lower().replace("ё", "е").replace("’", "'").removesuffix("'s")
 
 
 @cache
@@ -110,14 +126,13 @@ def _lists() -> dict[str, dict[str, str]]:
 
 
 @cache
-def _cues() -> Cues:
-    """Patterns of what ends with a cue, by kind."""
-    cues = {}
+def _cues() -> dict[str, list[str]]:
+    """Phrases, each with the kinds of cues that it is."""
+    kinds: defaultdict[str, list[str]] = defaultdict(list)
     for kind in ("title", "naming", "introduction", "relation"):
-        phrases = "|".join(map(_spelt, _listed(kind)))
-        miss = "|Miss" if kind == "title" else ""  # in small letters it is a verb
-        cues[kind] = re.compile(rf"\b(?:(?i:{phrases}){miss})[.,:—–-]?\s+$")
-    return cues
+        for phrase in _listed(kind):
+            kinds[_plain(phrase)].append(kind)
+    return kinds
 
 
 @cache
@@ -127,11 +142,6 @@ def _never() -> frozenset[str]:
 
 def _listed(kind: str) -> list[str]:
     return [phrase for phrase in re.split(r",\s*|\n", _lists()["cues"][kind]) if phrase]
-
-
-def _spelt(phrase: str) -> str:
-    """A pattern for a phrase, however its е and its apostrophes are written."""
-    return re.escape(phrase).replace("е", "[её]").replace("'", "['’]")
 
 
 @cache

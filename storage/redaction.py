@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from storage.addresses import ADDRESSES
+from storage.addresses import ENGLISH, RUSSIAN
 from storage.names import find_names
 
 KINDS = ("link", "email", "handle", "card", "passport", "phone", "address", "name")
@@ -85,6 +85,7 @@ CUED_HANDLE = re.compile(
     re.IGNORECASE,
 )
 
+CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
 DIGIT = re.compile(r"\d")
 CARD = re.compile(r"(?<![\w.-])[2-6](?:[ -]?\d){12,18}(?![\d-])")
 
@@ -99,8 +100,10 @@ PASSPORT_PARTS = re.compile(r"серия\s+(\d{2} ?\d{2})\D{1,10}номер\s+(\
 SIGNED_PASSPORT = re.compile(r"(?<![\w.])\d{2} ?\d{2} ?№ ?\d{6}(?!\w)")
 
 SEVEN_DIGITS = re.compile(r"(?:\d\D*){7}")
+YEARS = re.compile(r"(?:1[5-9]|20)\d\d ?[-–—] ?(?:1[5-9]|20)\d\d")
 PHONE_WORD = re.compile(
-    r"(?:phone|mobile|cell|call|dial|text|ring|whatsapp|number|тел|моб|номер|звон|набер|вотсап|ватсап)[^\d\n]{0,25}$",
+    r"(?:\b(?:(?:tele)?phone|mobile|cell|call|dial|text|ring|whatsapp|number|тел|моб)|номер|звон|набер|вотсап|ватсап)"
+    r"[^\d\n]{0,25}$",
     re.IGNORECASE,
 )
 
@@ -165,7 +168,7 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
     taken: list[tuple[int, int]] = []
     for region in ("RU", "US", "GB"):
         for number in PhoneNumberMatcher(text, region, leniency=Leniency.POSSIBLE):
-            if not SEVEN_DIGITS.search(number.raw_string):
+            if YEARS.fullmatch(number.raw_string) or not SEVEN_DIGITS.search(number.raw_string):
                 continue
             told = text[number.start] == "+" or PHONE_WORD.search(text, 0, number.start)
             valid = told or is_valid_number(number.number)
@@ -178,7 +181,7 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
     if not DIGIT.search(text):
         return
     taken: list[tuple[int, int]] = []
-    for pattern in ADDRESSES:
+    for pattern in RUSSIAN + ENGLISH if CYRILLIC.search(text) else ENGLISH:
         for span in _spans(pattern, text):
             if all(span[1] <= start or span[0] >= end for start, end in taken):
                 taken.append(span)

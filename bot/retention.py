@@ -12,7 +12,7 @@ PRUNE_SECONDS = 3600.0
 """Between two times: "24 hours" are 25 at the most."""
 
 PAUSE_SECONDS = 0.1
-"""Between two batches: others write twice as long as we do. A million messages go in a quarter of an hour."""
+"""Between two batches: others write as long as we do, and longer. A million messages go in half an hour."""
 
 
 @asynccontextmanager

@@ -82,7 +82,9 @@ def _cues_before(before: str) -> set[str]:
     words = _plain(head).split()[-LONGEST_CUE:]
     phrases = [" ".join(words[start:]).lstrip(QUOTES) for start in range(len(words))]
     cues = {kind for phrase in phrases for kind in _cues().get(phrase, ())}
-    return {"title"} if head.endswith("Miss") else cues  # in small letters it is a verb
+    if head.endswith("Miss"):  # in small letters it is a verb
+        cues.add("title")
+    return cues & {"title"} if before.rstrip().endswith(".") else cues  # "Mr. Smith", but not "my boss. Monday"
 
 
 def _name_start(token: re.Match[str], before: str, cues: set[str], initials: list[tuple[int, int]]) -> int:

@@ -223,6 +223,8 @@ class PoolEntryTurnRow(Base):
     turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True, index=True)
 
 
-WITHOUT_CONSENT = select(MessageRow.dialog_id).join(PersonRow).where(PersonRow.consent.is_(False))
+WITHOUT_CONSENT = select(MessageRow.dialog_id).where(
+    MessageRow.person_id.in_(select(PersonRow.id).where(PersonRow.consent.is_(False)))
+)
 """The dialogs with a word of somebody who did not say that they may be learnt from: no export has them, nothing is
 promoted out of them, and they are soon gone (storage/retention.py)."""

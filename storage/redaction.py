@@ -43,8 +43,9 @@ def find(text: str) -> list[Span]:
     text = text.replace(TAKEN, " ")
     for kind in KINDS:
         for start, end in FINDERS[kind](text):
-            spans.append(Span(start, end, kind))
-            text = text[:start] + TAKEN * (end - start) + text[end:]
+            if TAKEN not in text[start:end]:
+                spans.append(Span(start, end, kind))
+                text = text[:start] + TAKEN * (end - start) + text[end:]
     return sorted(spans, key=lambda span: span.start)
 
 
@@ -124,11 +125,9 @@ def _emails(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _handles(text: str) -> Iterator[tuple[int, int]]:
-    taken = list(_spans(HANDLE, text)) if "@" in text or "#" in text else []
-    yield from taken
-    for handle in CUED_HANDLE.finditer(text):
-        if all(handle.end() <= start or handle.start("handle") >= end for start, end in taken):
-            yield handle.span("handle")
+    if "@" in text or "#" in text:
+        yield from _spans(HANDLE, text)
+    yield from (handle.span("handle") for handle in CUED_HANDLE.finditer(text))
 
 
 def _cards(text: str) -> Iterator[tuple[int, int]]:
@@ -146,18 +145,13 @@ def luhn(digits: str) -> bool:
 
 
 def _passports(text: str) -> Iterator[tuple[int, int]]:
-    taken = 0
     for parts in PASSPORT_PARTS.finditer(text):
         yield parts.span(1)
         yield parts.span(2)
-        taken = parts.end()
     for word in PASSPORT_WORD.finditer(text):
-        number = PASSPORT.search(text, max(taken, word.end()), word.end() + PASSPORT_REACH)
-        if number:
+        if number := PASSPORT.search(text, word.end(), word.end() + PASSPORT_REACH):
             yield number.span()
-            taken = number.end()
-    for number in SIGNED_PASSPORT.finditer(text, taken):
-        yield number.span()
+    yield from _spans(SIGNED_PASSPORT, text)
 
 
 def _phones(text: str) -> Iterator[tuple[int, int]]:
@@ -165,27 +159,20 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
         return
     from phonenumbers import Leniency, PhoneNumberMatcher, is_valid_number
 
-    taken: list[tuple[int, int]] = []
     for region in ("RU", "US", "GB"):
         for number in PhoneNumberMatcher(text, region, leniency=Leniency.POSSIBLE):
             if YEARS.fullmatch(number.raw_string) or not SEVEN_DIGITS.search(number.raw_string):
                 continue
             told = text[number.start] == "+" or PHONE_WORD.search(text, 0, number.start)
-            valid = told or is_valid_number(number.number)
-            if valid and all(number.end <= start or number.start >= end for start, end in taken):
-                taken.append((number.start, number.end))
-    yield from taken
+            if told or is_valid_number(number.number):
+                yield number.start, number.end
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
     if not DIGIT.search(text):
         return
-    taken: list[tuple[int, int]] = []
     for pattern in RUSSIAN + ENGLISH if CYRILLIC.search(text) else ENGLISH:
-        for span in _spans(pattern, text):
-            if all(span[1] <= start or span[0] >= end for start, end in taken):
-                taken.append(span)
-    yield from taken
+        yield from _spans(pattern, text)
 
 
 def _spans(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:

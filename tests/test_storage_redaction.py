@@ -28,6 +28,7 @@ from storage.store import SqlDialogStore
     ("Rose met Rose", "Rose met [name]"),
     ("Вера в Веру", "Вера в [name]"),
     ("it rose by 12 in 2019-2020", "it rose by 12 in 2019-2020"),
+    ("a@b.com at foo dot com", "[email] at foo dot com"),
     ("", ""),
 ])  # fmt: skip
 def test_placeholders_say_what_was_there(text: str, redacted: str) -> None:

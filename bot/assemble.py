@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from bot.personas import known_persona, load_personas
 from bot.pipeline import Pipeline
 from bot.pool_watch import watching
 from bot.protocols import Scorer, Source
+from bot.retention import pruning
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
 from generation.generator import GptGenerator
@@ -32,12 +33,14 @@ from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
 from ranking.listener import Listener
 from ranking.policy import ScoringPolicy, load_weights
-from ranking.pool import curated
+from ranking.pool import curated, texts_of
 from ranking.ranker import CrossEncoderRanker
 from ranking.retriever import Retriever, build_index
 from ranking.taste import STARTER as TASTE
 from ranking.taste import load_taste
+from ranking.vectors import trim
 from storage.dialog import Asked, PoolEntry, Turn, Vote
+from storage.retention import expiry
 from storage.store import SqlDialogStore
 
 if TYPE_CHECKING:
@@ -122,14 +125,14 @@ def vectors_file(settings: Settings) -> Path:
     return settings.data_dir / "pool.safetensors"
 
 
+def trim_vectors(settings: Settings, store: SqlDialogStore) -> None:
+    """Takes out of the data folder the vectors of texts that are no longer in the pool."""
+    trim(vectors_file(settings), texts_of(read_pool(store)))
+
+
 def read_pool(store: SqlDialogStore) -> list[PoolEntry]:
     """All that retrieval may say, as it is now."""
     return [*curated(), *store.pool_entries()]
-
-
-def texts_of(entries: Iterable[PoolEntry]) -> set[str]:
-    """All texts of entries, replies and contexts."""
-    return {text for entry in entries for text in (entry.reply, *entry.contexts)}
 
 
 async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Path, batch_runs: Lock) -> None:
@@ -207,8 +210,25 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
                 health = Health(updates, batcher, store.pool_state, stuck_seconds(settings))
                 pages = health_pages(settings.metrics_listen, settings.metrics_port, health, metrics.registry)
                 stack.enter_context(pages)
-            personas = load_personas(settings.personas_dir)
-            yield Conversation(store, batcher.answer, load_texts(), personas, settings.persona, watch)
+
+            def prune() -> int:
+                return store.prune(expiry(settings.keep_days, settings.opted_out_hours))
+
+            def pruned() -> None:
+                store.scrub()
+                trim_vectors(settings, store)
+
+            await stack.enter_async_context(pruning(prune, pruned))
+            yield Conversation(
+                store,
+                batcher.answer,
+                load_texts(),
+                load_personas(settings.personas_dir),
+                settings.persona,
+                settings.opted_out_hours,
+                watch=watch,
+                forgotten=lambda: asyncio.to_thread(trim_vectors, settings, store),
+            )
 
 
 def stuck_seconds(settings: Settings) -> float:

@@ -3,7 +3,8 @@
 /retry and /export are not among them: what they give, a reply and a document, each front end shows in its own way.
 """
 
-from bot.conversation import Conversation, Question, Refused
+from bot.conversation import Conversation, Refused
+from bot.questions import Question
 from storage.dialog import Person
 
 PRIVATE = ("privacy", "export", "forget")
@@ -16,7 +17,7 @@ async def run_command(
     """What a command of the catalogue says. Raises Refused, also for a command that there is not."""
     match name, argument.lower():
         case "start", _:
-            return conversation.say(person, "start")
+            return conversation.start(chat, person)
         case "help", _:
             return conversation.help(person)
         case "new", _:
@@ -45,8 +46,10 @@ async def choose(conversation: Conversation, name: str, chat: str, person: Perso
             return await conversation.set_persona(chat, person, value)
         case "language", _:
             return await conversation.set_language(person, value)
+        case "start", ("on" | "off"):
+            return conversation.start(chat, await conversation.set_consent(person, value == "on"))
         case "privacy", ("on" | "off"):
-            return await conversation.set_consent(person, value == "on")
+            return conversation.privacy(await conversation.set_consent(person, value == "on"))
         case "forget", "yes":
             return await conversation.forget(person)
         case "forget", "no":

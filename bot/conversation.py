@@ -7,11 +7,12 @@ waits for neither a model nor another chat.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
+from bot.conversation_store import ConversationStore
 from bot.events import Watch, log_event
 from bot.personas import Persona
+from bot.questions import Choice, Question
 from bot.texts import Texts
 from storage.dialog import REASONS, Asked, Person, Turn, Vote, VoteKind, VoteValue
 from storage.store import NotAddressed, UnknownTurn
@@ -20,56 +21,8 @@ Answerer: TypeAlias = Callable[[Asked], Awaitable[Turn]]
 """A message that was taken in, its logged turn out."""
 
 
-class ConversationStore(Protocol):
-    """What a conversation needs of a store; `storage.store.SqlDialogStore` says what each method does."""
-
-    def person(self, person_id: str, language: str = "") -> Person: ...
-    def change_person(
-        self,
-        person_id: str,
-        *,
-        language: str | None = None,
-        buttons: bool | None = None,
-        consent: bool | None = None,
-    ) -> Person: ...
-    def persona(self, chat: str) -> str: ...
-    def set_persona(self, chat: str, name: str) -> None: ...
-    def take(
-        self, chat: str, person_id: str, text: str, update_key: str, external_id: str = "", language: str = ""
-    ) -> Asked | None: ...
-    def edit(self, chat: str, external_id: str, text: str) -> bool: ...
-    def ask_again(self, turn_id: str, person_id: str) -> Asked: ...
-    def new_dialog(self, chat: str) -> str: ...
-    def add_delivery(self, turn_id: str, chat: str, external_ids: Sequence[str]) -> None: ...
-    def turn(self, turn_id: str) -> Turn | None: ...
-    def chat_of(self, turn_id: str) -> str | None: ...
-    def last_turn(self, chat: str) -> Turn | None: ...
-    def turn_at(self, chat: str, external_id: str) -> str | None: ...
-    def add_vote(self, vote: Vote, chat: str) -> Vote: ...
-    def vote_of(self, turn_id: str, person_id: str) -> Vote | None: ...
-    def personal_data(self, person_id: str) -> dict[str, Any]: ...
-    def forget(self, person_id: str) -> dict[str, int]: ...
-
-
 class Refused(Exception):
     """Something that this person cannot do here. Its text, in their language, says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of several things to choose: `value` goes back to the method that makes the choice, `label` is shown."""
-
-    value: str
-    label: str
-    chosen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something to choose from."""
-
-    text: str
-    choices: tuple[Choice, ...]
 
 
 class Conversation:
@@ -82,15 +35,20 @@ class Conversation:
         texts: Texts,
         personas: Mapping[str, Persona],
         persona: str,
+        opted_out_hours: float = 24,
         watch: Watch = log_event,
+        forgotten: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`persona` is the one of chats that chose none; `watch` is told of votes."""
+        """`persona` is the one of chats that chose none. `opted_out_hours` is told to who asks what is kept; `watch` is
+        told of votes. `forgotten` is awaited after somebody was: what is kept of them outside the store goes then."""
         self._store = store
         self.answer = answer
         self.texts = texts
         self._personas = personas
         self._persona = persona
+        self._opted_out_hours = opted_out_hours
         self._watch = watch
+        self._forgotten = forgotten
 
     async def person(self, person_id: str, language: str | None = None) -> Person:
         """Somebody who writes. `language` is what their app speaks; it counts when they are new."""
@@ -253,15 +211,30 @@ class Conversation:
 
     # What is kept
 
-    def privacy(self, person: Person) -> Question:
-        """What is kept and what for. The one choice, "on" or "off", is the other one than now."""
-        state = self.say(person, "privacy_in" if person.consent else "privacy_out")
-        value, label = ("off", "privacy_opt_out") if person.consent else ("on", "privacy_opt_in")
-        return Question(self.say(person, "privacy", state=state), (Choice(value, self.say(person, label)),))
+    def start(self, chat: str, person: Person) -> str | Question:
+        """Who Kith is and, in a private chat, until they have said it, whether it may learn: "on" or "off"."""
+        text = self.say(person, "start")
+        if chat != person.id and not chat.startswith(f"{person.id}:"):  # a group, whom the answer does not concern
+            return text
+        text += "\n\n" + self._consent_of(person)
+        return text if person.consent is not None else Question(text, self._consents(person))
 
-    async def set_consent(self, person: Person, on: bool) -> Question:
-        """Says whether dialogs may be learnt from; `privacy` as it is from now on."""
-        return self.privacy(await self._change(person, consent=on))
+    def privacy(self, person: Person) -> Question:
+        """What is kept and what for. The choices, "on" and "off", are the others than now."""
+        return Question(self.say(person, "privacy", state=self._consent_of(person)), self._consents(person))
+
+    async def set_consent(self, person: Person, on: bool) -> Person:
+        """Says whether dialogs may be learnt from; the person as they are from now on."""
+        return await self._change(person, consent=on)
+
+    def _consent_of(self, person: Person) -> str:
+        key = {True: "privacy_in", False: "privacy_out", None: "privacy_ask"}[person.consent]
+        return self.say(person, key, hours=f"{self._opted_out_hours:g}")
+
+    def _consents(self, person: Person) -> tuple[Choice, ...]:
+        labels = {"on": "privacy_opt_in", "off": "privacy_opt_out"}
+        now = {True: "on", False: "off", None: ""}[person.consent]
+        return tuple(Choice(value, self.say(person, label)) for value, label in labels.items() if value != now)
 
     async def export(self, person: Person) -> dict[str, Any]:
         """Everything that is kept about a person, as a document for JSON."""
@@ -273,8 +246,10 @@ class Conversation:
         return Question(self.say(person, "forget_ask"), choices)
 
     async def forget(self, person: Person) -> str:
-        """Deletes everything of this person for good."""
+        """Deletes everything of this person for good, and says so when it is done."""
         await asyncio.to_thread(self._store.forget, person.id)
+        if self._forgotten:
+            await self._forgotten()
         return self.say(person, "forget_done")
 
     # Texts

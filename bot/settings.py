@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     exploration: float = Field(0.3, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
     context_messages: int = Field(200, ge=1, le=10_000, description="messages of a dialog that a turn looks back on")
     idle_hours: float = Field(12, gt=0, description="silence after which a fresh dialog begins")
+    keep_days: float = Field(0, ge=0, description="days after which messages are deleted; 0: they are kept for ever")
+    opted_out_hours: float = Field(
+        24, gt=0, description="hours of silence after which dialogs are deleted that may not be learnt from"
+    )
     max_batch: int = Field(16, ge=1, le=256, description="chats answered in one pass")
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the models; 0: one a core")
     log_level: str = Field(

@@ -65,10 +65,10 @@ def check(connection: Any) -> None:
 
 
 def remove_copies(engine: Engine) -> None:
-    """Removes the copies beside a database: after a /forget they would go on holding what was forgotten."""
+    """Removes the copies beside a database: they would go on holding what was deleted from it."""
     if engine.dialect.name != "sqlite":
         return
     database = file_of(engine)
     for copy in database.parent.glob(f"{database.name}{BEFORE}*"):
         copy.unlink(missing_ok=True)
-        log.info("%s was removed, since somebody was forgotten who may be in it", copy.name)
+        log.info("%s was removed: what was just deleted may be in it", copy.name)

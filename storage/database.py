@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase
 
@@ -21,6 +22,12 @@ __all__ = ["StoreError", "engine_for", "explained", "insert_new", "open_database
 
 BUSY_SECONDS = 30
 """How long SQLite waits for another process that writes."""
+
+SCRUB_SECONDS = 2
+"""How long a rebuild of SQLite's file waits for those who use it: meanwhile nobody else writes."""
+
+SCRUB_BYTES = 500_000_000
+"""A file that is rebuilt after each /forget: 3 s, on a busy machine 9 s, in which nobody else writes."""
 
 PRAGMAS = (
     "journal_mode=WAL",  # readers and the one writer do not wait for each other
@@ -89,8 +96,9 @@ def insert_new(connection: Connection, row: type[DeclarativeBase], **values: Any
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
-def scrub(engine: Engine) -> bool:
-    """Rebuilds SQLite's file from the rows that live, and cuts its log. False: not now, others use the database.
+def scrub(engine: Engine, largest: float) -> bool:
+    """Rebuilds SQLite's file from the rows that live, and cuts its log. False: not now, others use the database, or the
+    file has more than `largest` bytes and only its log was cut.
 
     Without it rows that are gone can be read in the file: secure_delete overwrites them where they are, but not the
     copies that stay behind when SQLite moves rows from page to page.
@@ -98,17 +106,37 @@ def scrub(engine: Engine) -> bool:
     if engine.dialect.name != "sqlite":
         return True
     driver: Any = engine.dialect.loaded_dbapi
+    with _impatient(engine) as cursor:
+        size = cursor.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
+        try:
+            if size <= largest:
+                cursor.execute("VACUUM")
+        except driver.OperationalError:
+            return False
+    return cut_log(engine) and bool(size <= largest)
+
+
+def cut_log(engine: Engine) -> bool:
+    """Brings all of SQLite's log into its file and empties it: else it holds words that were deleted since. False: not
+    now, somebody reads."""
+    if engine.dialect.name != "sqlite":
+        return True
+    with _impatient(engine) as cursor:
+        busy: int = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return busy == 0
+
+
+@contextmanager
+def _impatient(engine: Engine) -> Iterator[DBAPICursor]:
+    """A connection to SQLite that waits for others no longer than SCRUB_SECONDS."""
     pooled = engine.raw_connection()
+    cursor = pooled.cursor()
     try:
-        cursor = pooled.cursor()
-        cursor.execute("VACUUM")
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        row = cursor.fetchone()
-    except driver.OperationalError:
-        return False
+        cursor.execute(f"PRAGMA busy_timeout={min(SCRUB_SECONDS, BUSY_SECONDS) * 1000:.0f}")
+        yield cursor
     finally:
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
         pooled.close()
-    return row is not None and row[0] == 0
 
 
 def _address(url: str) -> URL:

@@ -143,8 +143,8 @@ class Person:
     language: str = "en"
     buttons: bool = True
     """Whether vote buttons are shown under replies (/feedback)."""
-    consent: bool = True
-    """Whether their dialogs may be exported and trained on (/privacy)."""
+    consent: bool | None = None
+    """Whether their dialogs may be exported and trained on (/privacy). None: they have not said, which counts as no."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from storage.dialog import Message
-from storage.documents import DOCUMENT, Naming, read_documents
+from storage.documents import DOCUMENT, Disguise, read_documents
 from storage.files import Columns, Record, Shape
 from storage.streaming import FALLBACK, Exchange, Filters, Reply, SpokenDialog
 
@@ -25,7 +25,7 @@ PROMPT_MESSAGES = 200
 
 CHAT: Shape = [{"role": "string", "content": "string"}]
 
-Maker: TypeAlias = Callable[[Connection, Sequence[SpokenDialog], Filters, Naming], Iterable[Record]]
+Maker: TypeAlias = Callable[[Connection, Sequence[SpokenDialog], Filters, Disguise], Iterable[Record]]
 """A batch of dialogs in, their records out."""
 
 
@@ -38,7 +38,7 @@ class Format:
 
 
 def log_records(
-    connection: Connection, dialogs: Sequence[SpokenDialog], filters: Filters, name: Naming
+    connection: Connection, dialogs: Sequence[SpokenDialog], filters: Filters, disguise: Disguise
 ) -> Iterator[Record]:
     """Everything that the log keeps of a dialog, when one of its replies is wanted (or it has none, and none is asked
     for)."""
@@ -48,7 +48,7 @@ def log_records(
         if any(_wanted_replies(dialog, filters))
         or (not filters.of_replies and any(filters.in_time(exchange) for exchange in dialog.exchanges))
     ]
-    return read_documents(connection, wanted, name)
+    return read_documents(connection, wanted, disguise)
 
 
 def message_records(dialog: SpokenDialog, filters: Filters) -> Iterator[Record]:
@@ -113,7 +113,7 @@ def _each(records: Callable[[SpokenDialog, Filters], Iterator[Record]]) -> Maker
     """A maker for a batch from one for a dialog, for records that name nobody."""
 
     def make(
-        connection: Connection, dialogs: Sequence[SpokenDialog], filters: Filters, name: Naming
+        connection: Connection, dialogs: Sequence[SpokenDialog], filters: Filters, disguise: Disguise
     ) -> Iterator[Record]:
         for dialog in dialogs:
             yield from records(dialog, filters)

@@ -12,7 +12,19 @@ A message goes with its dialog, and a turn with its message: deleting the messag
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, MetaData, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    TypeDecorator,
+    select,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -71,6 +83,7 @@ class PersonRow(Base):
     language: Mapped[str]
     buttons: Mapped[bool]
     consent: Mapped[bool]
+    consent_at: Mapped[datetime | None]  # when they said yes or no; null: not yet, and then `consent` is false
     at: Mapped[datetime]
 
 
@@ -113,7 +126,7 @@ class MessageRow(Base):
     text: Mapped[str]
     update_key: Mapped[str] = mapped_column(unique=True)  # what brought it, such as "telegram:update id"
     external_id: Mapped[str] = mapped_column(index=True)  # the message's id in its chat; "" where there are none
-    at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column(index=True)
     edited_at: Mapped[datetime | None]
 
 
@@ -208,3 +221,10 @@ class PoolEntryTurnRow(Base):
 
     entry_id: Mapped[str] = mapped_column(ForeignKey("pool_entry.id", ondelete="CASCADE"), primary_key=True)
     turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+WITHOUT_CONSENT = select(MessageRow.dialog_id).where(
+    MessageRow.person_id.in_(select(PersonRow.id).where(PersonRow.consent.is_(False)))
+)
+"""The dialogs with a word of somebody who did not say that they may be learnt from: no export has them, nothing is
+promoted out of them, and they are soon gone (storage/retention.py)."""

@@ -5,6 +5,7 @@ would cost its 99th percentile 106 ms. What the methods do is in the modules of 
 """
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,12 +15,13 @@ from typing import Any, Self
 
 from sqlalchemy import Connection
 
-from storage import browse, messages, people, pool_rows, rights, turns, votes
+from storage import browse, messages, people, pool_rows, retention, rights, turns, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
 from storage.copies import remove_copies
-from storage.database import StoreError, open_database, reader, scrub, writer
+from storage.database import SCRUB_BYTES, StoreError, cut_log, open_database, reader, scrub, writer
 from storage.dialog import Asked, Context, Person, PoolEntry, Turn, Vote
 from storage.pool_rows import LikedReply, PoolState
+from storage.retention import Expiry
 from storage.turns import NotAddressed, UnknownTurn
 
 __all__ = [
@@ -52,6 +54,7 @@ class SqlDialogStore:
         self._one_writer = Lock()
         self._idle = timedelta(hours=idle_hours)
         self._context_messages = context_messages
+        self._traces = False  # whether the file may hold some of rows that were forgotten
 
     def close(self) -> None:
         """Closes all connections."""
@@ -205,16 +208,40 @@ class SqlDialogStore:
     def forget(self, person_id: str) -> dict[str, int]:
         """Deletes everything of a person for good; how many rows of each kind.
 
-        SQLite's file is rebuilt without them, which takes two seconds for 100 MB. What PostgreSQL keeps of deleted rows
-        goes with its vacuum; its own logs and backups are for its owner to see to.
+        SQLite's file is rebuilt without them, unless it is larger than SCRUB_BYTES. What PostgreSQL keeps of deleted
+        rows goes with its vacuum; its own logs and backups are for its owner to see to.
         """
         with self._writing() as connection:
             counts = rights.forget(connection, person_id)
-        with self._one_writer:
-            if not scrub(self._engine):
-                log.warning("The database is in use: traces of forgotten rows stay in its file until the next /forget.")
-            remove_copies(self._engine)
+        self._traces = True
+        remove_copies(self._engine)
+        if not self.scrub():
+            log.warning("The database is in use or large: traces of forgotten rows stay in its file (docs/privacy.md).")
         return counts
+
+    def prune(self, expiry: Expiry) -> int:
+        """Deletes a batch of what is kept no longer, the oldest first; how many messages, 0 when nothing is left."""
+        with self._writing() as connection:
+            count = retention.prune(connection, expiry)
+        if count:
+            remove_copies(self._engine)
+        return count
+
+    def count_expired(self, expiry: Expiry) -> dict[str, int]:
+        """How many rows of each kind `prune` would delete in the end."""
+        with self.reading() as connection:
+            return retention.count_expired(connection, expiry)
+
+    def scrub(self, rebuild: bool = False) -> bool:
+        """Cuts SQLite's log, so that deleted words are not in it, and rebuilds its file when somebody was forgotten
+        since that was done last, or, of any size, when it is to `rebuild` it. False when it must wait."""
+        with self._one_writer:
+            if not (rebuild or self._traces):
+                return cut_log(self._engine)
+            done = scrub(self._engine, math.inf if rebuild else SCRUB_BYTES)
+            remove_copies(self._engine)  # page for page, they have the traces as well
+        self._traces = self._traces and not done
+        return done
 
     # Pool
 

@@ -57,8 +57,8 @@ async def test_a_message_is_answered_with_vote_buttons(api: BotApi) -> None:
     assert [button["text"] for button in reply["reply_markup"]["inline_keyboard"][0]] == ["👍", "👎", "🔁"]
 
 
-@pytest.mark.parametrize(("language", "word"), [("ru", "Продолжая переписку"), ("de", "By writing to me you agree")])
-async def test_start_speaks_the_apps_language_and_says_that_dialogs_are_kept(
+@pytest.mark.parametrize(("language", "word"), [("ru", "Можно мне ещё и учиться"), ("de", "May I also learn")])
+async def test_start_speaks_the_apps_language_and_asks_whether_they_may_be_learnt_from(
     api: BotApi, language: str, word: str
 ) -> None:
     ivan = api.person("Ivan", language)

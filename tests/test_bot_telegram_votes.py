@@ -283,6 +283,24 @@ async def test_the_language_is_chosen_by_a_button(ann: Somebody) -> None:
     assert question["text"] == "Теперь интерфейс на русском."
 
 
+@pytest.mark.parametrize(("label", "consent", "state"), [
+    ("You may learn", True, "privacy_in"), ("Don't learn", False, "privacy_out"),
+])  # fmt: skip
+async def test_consent_is_given_or_refused_by_a_button_of_start(
+    ann: Somebody, store: SqlDialogStore, label: str, consent: bool, state: str
+) -> None:
+    person = f"telegram:{ann.user['id']}"
+    ann.say("/start")
+    question = await ann.chat.hears()
+    assert store.person(person).consent is None
+    ann.press(question, label)
+    await settled(ann)
+    assert store.person(person).consent is consent
+    assert question["text"] == TEXTS.say("en", "start") + "\n\n" + TEXTS.say("en", state, hours="24")
+    ann.say("/start")
+    assert "reply_markup" not in await ann.chat.hears()
+
+
 async def test_opting_out_and_in_again_by_buttons(ann: Somebody, store: SqlDialogStore) -> None:
     ann.say("/privacy")
     question = await ann.chat.hears()

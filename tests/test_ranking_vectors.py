@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from spoken import context
 
 from ranking import vectors
-from ranking.vectors import Encoder, Vectors, digest
+from ranking.vectors import Encoder, Vectors, digest, load, trim
 from storage.dialog import Context
 
 WIDTH = 12
@@ -209,3 +209,23 @@ def test_relevance_is_the_cosine_of_the_whole_context_to_each_reply(encoder: Enc
     assert rows[0][0] > rows[0][1]
     assert rows[2] == [0.0]
     assert encoder.relevance([]) == []
+
+
+def test_trimming_leaves_the_vectors_of_the_texts_alone(encoder: Encoder, tmp_path: Path) -> None:
+    file = tmp_path / "pool.safetensors"
+    encoder.save(file, ["hello", "goodbye", "why"])
+    before = load(file, encoder.version)
+    trim(file, {"why", "hello", "not there"})
+    assert set(load(file, encoder.version)) == {digest("hello"), digest("why")}
+    assert all(np.array_equal(before[key], vector) for key, vector in load(file, encoder.version).items())
+    written = file.stat().st_mtime_ns
+    trim(file, {"why", "hello"})
+    assert file.stat().st_mtime_ns == written
+
+
+def test_trimming_removes_what_cannot_be_read_and_minds_no_missing_file(tmp_path: Path) -> None:
+    file = tmp_path / "pool.safetensors"
+    trim(file, ())
+    file.write_bytes(b"the words of somebody")
+    trim(file, ())
+    assert not file.exists()

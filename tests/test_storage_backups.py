@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from turn_values import CHAT, PERSON, ask, talk
 from storage import backups
 from storage.backups import backup, restore
 from storage.database import StoreError, engine_for
-from storage.dialog import Vote
+from storage.dialog import Vote, now
 from storage.files import ExportError
+from storage.retention import Expiry
 from storage.store import SqlDialogStore
 
 
@@ -206,13 +208,25 @@ def test_a_backup_cut_short_or_of_a_newer_kith_replaces_nothing(url: str, tmp_pa
     assert beside(url) == ["kith.db"]
 
 
-def test_when_somebody_is_forgotten_the_copies_beside_the_log_go_too(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "delete",
+    [
+        lambda store: store.forget(PERSON),
+        lambda store: store.prune(Expiry(before=now())),
+        lambda store: store.scrub(rebuild=True),
+    ],
+    ids=["forget", "prune", "rebuild"],
+)
+def test_when_words_are_deleted_the_copies_beside_the_log_go_too(
+    delete: Callable[[SqlDialogStore], object], url: str, tmp_path: Path
+) -> None:
     file = tmp_path / "kith.backup"
     backup(url, file)
     restore(url, file)
-    assert len(beside(url)) == 2
     with SqlDialogStore(url) as store:
-        store.forget(PERSON)
+        store.prune(Expiry(before=now() - timedelta(days=1)))
+        assert len([name for name in beside(url) if ".before-" in name]) == 1  # nothing was deleted
+        delete(store)
     assert beside(url) == ["kith.db"]
 
 

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, insert, select, text
 from sqlalchemy.exc import StatementError
@@ -55,6 +57,23 @@ def engine(database_url: str) -> Iterator[Engine]:
 def test_the_migrations_make_the_tables_of_the_schema(engine: Engine) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_what_people_chose_before_they_were_asked_holds(database_url: str) -> None:
+    engine = open_database(database_url)
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(TESTS.parent / "storage" / "migrations"))
+        Base.metadata.drop_all(connection)
+        connection.execute(text("DELETE FROM alembic_version"))
+        command.upgrade(config, "0001")
+        person = (
+            "INSERT INTO person (id, language, buttons, consent, at) VALUES (:id, 'en', true, :consent, '2026-07-01')"
+        )
+        connection.execute(text(person), [{"id": "a", "consent": True}, {"id": "b", "consent": False}])
+    engine.dispose()
+    with SqlDialogStore(database_url) as store:
+        assert [store.person(name).consent for name in "abc"] == [True, False, None]
 
 
 def test_a_second_opening_finds_what_the_first_one_kept(database_url: str) -> None:

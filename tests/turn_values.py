@@ -24,9 +24,11 @@ def turn_for(asked: Asked, *replies: str, message: str = "hi", source: str = "re
 
 
 def ask(store: SqlDialogStore, text: str, chat: str = CHAT, person: str = PERSON, external_id: str = "") -> Asked:
-    """A message that the log takes."""
+    """A message that the log takes. Who has not said whether it may be learnt from, does so now."""
     asked = store.take(chat, person, text, update_key=new_id(), external_id=external_id)
     assert asked is not None
+    if store.person(person).consent is None:
+        store.change_person(person, consent=True)
     return asked
 
 

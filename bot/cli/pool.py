@@ -68,15 +68,18 @@ def promote(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Let in replies that earned a 👍 from several people. They never enter by themselves."""
+    """Let in replies that earned a 👍 from several people. They never enter by themselves, and never with a name, a
+    number or an address in them."""
     from ranking.pool import curated, normal
+    from storage.redaction import find
 
     with open_log() as store:
         known = {
             "",
             *(normal(entry.reply) for entry in (*curated(), *store.pool_entries())),
         }  # "": no words, as in "😂"
-        liked = [reply for reply in store.liked_replies(people) if normal(reply.reply) not in known]
+        replies = [reply for reply in store.liked_replies(people) if normal(reply.reply) not in known]
+        liked = [reply for reply in replies if not find(reply.reply)]
         if not as_json:
             show_table(("reply", "#👍", "#👎"), ((reply.reply, reply.likes, reply.dislikes) for reply in liked))
         if liked and not yes:

@@ -22,7 +22,7 @@ from telegram.constants import ChatAction, ChatType, MessageLimit
 from telegram.error import RetryAfter, TelegramError
 
 from bot.buttons import Rows, choice_buttons
-from bot.conversation import Question
+from bot.questions import Question
 from bot.splitting import split
 
 log = logging.getLogger(__name__)

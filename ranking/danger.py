@@ -37,7 +37,7 @@ GENTLE = 6
 """Messages of the person after a sign of danger in which nobody jokes."""
 
 CALM = (
-    "danger.", "grief.", "heart.", "thanks.", "goodbyes.", "mood.sad", "mood.lonely", "mood.anxious", "mood.scared",
+    "danger.", "grief.", "heart.", "mood.sad", "mood.lonely", "mood.anxious", "mood.scared",
     "mood.hopeless", "mood.crying", "mood.hate_myself", "mood.numb_empty", "mood.overwhelmed", "mood.hurt_by_someone",
     "mood.nobody_understands", "listening.comfort", "listening.short",
 )  # fmt: skip

@@ -38,7 +38,7 @@ def settings(
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"version": "similar", "weights": {"similarity": 1.0}, "vetoes": {}}))
     monkeypatch.setattr("bot.assemble.curated", lambda: [PIZZA])
-    monkeypatch.setattr("ranking.toxicity.curated", lambda: [PIZZA])
+    monkeypatch.setattr("ranking.toxicity.curated", lambda: [PIZZA, JOKE, RAIN] * 50)
     monkeypatch.setattr("bot.pool_watch.LOOK_SECONDS", 0.01)
     return Settings(
         _env_file=None,

@@ -19,7 +19,9 @@ from bot.conversation import Conversation
 from bot.events import log_event
 from bot.health import Health, Pulse
 from bot.health_pages import health_pages
+from bot.help_lines import load_help_lines
 from bot.metrics import Metrics, counting_errors
+from bot.moderation import Concern, Judge, Moderation
 from bot.personas import known_persona, load_personas
 from bot.pipeline import Pipeline
 from bot.pool_watch import watching
@@ -29,17 +31,21 @@ from bot.settings import Settings
 from bot.texts import fallback, load_texts
 from generation.generator import GptGenerator
 from generation.sampling import Sampling
+from ranking.danger import lately, sign
 from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
+from ranking.limits import asks_who_writes, limit
 from ranking.listener import Listener
 from ranking.policy import ScoringPolicy, load_weights
 from ranking.pool import curated, texts_of
 from ranking.ranker import CrossEncoderRanker
 from ranking.retriever import Retriever, build_index
+from ranking.safety import guarded, safety_features
 from ranking.taste import STARTER as TASTE
 from ranking.taste import load_taste
-from ranking.vectors import trim
-from storage.dialog import Asked, PoolEntry, Turn, Vote
+from ranking.toxicity import HubToxicity, Toxicity, load_toxicity
+from ranking.vectors import Encoder, trim
+from storage.dialog import Asked, Context, PoolEntry, Turn, Vote
 from storage.retention import expiry
 from storage.store import SqlDialogStore
 
@@ -90,7 +96,17 @@ def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | N
     if settings.taste or not settings.retriever:  # the shipped one knows the shipped retriever's vectors
         taste = load_taste(settings.taste or TASTE, encoder)
         scorers["taste"], fixed["taste"] = taste.score, taste.version
-    policy = ScoringPolicy(load_weights(settings.policy), settings.exploration)
+    weights = load_weights(settings.policy)
+    otherwise = fallback(load_texts())
+    moderation = load_moderation(settings) if settings.safety == "on" else None
+    if moderation:
+        scorers |= safety_features()
+        toxicity = load_toxicity_check(settings, encoder)
+        scorers["toxic"], fixed["toxicity"] = toxicity.score, toxicity.version
+        weights, otherwise = guarded(weights), moderation.fallback
+    else:
+        log.warning("KITH_SAFETY is off: nobody in danger is shown help, and replies are not checked for harm")
+    policy = ScoringPolicy(weights, settings.exploration)
     fixed["policy"] = policy.version
 
     def versions() -> Mapping[str, str]:
@@ -101,11 +117,34 @@ def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | N
         sources=sources,
         scorers=scorers,
         policy=policy,
-        fallback=fallback(load_texts()),
+        fallback=otherwise,
         personas={name: persona.system for name, persona in personas.items()},
         default_persona=known_persona(personas, settings.persona),
         versions=versions,
+        moderation=moderation,
     )
+
+
+def load_moderation(settings: Settings) -> Moderation:
+    """What must be answered with moderated words, and these. Raises UserError."""
+    texts = load_texts()
+
+    def danger(text: str) -> Concern | None:
+        found = sign(text)
+        return Concern(found.kind, found.acute) if found else None
+
+    def concern(context: Context) -> Concern | None:
+        return danger(context.last) or (Concern(kind) if (kind := limit(context)) else None)
+
+    judge = Judge(concern, danger, lately, asks_who_writes)
+    return Moderation(texts, load_help_lines(settings.help_lines), judge, fallback(texts))
+
+
+def load_toxicity_check(settings: Settings, encoder: Encoder) -> Toxicity | HubToxicity:
+    """Who tells replies that are unfit: the classifier that the settings name, or our own. Raises ModelError."""
+    if settings.safety_model:
+        return HubToxicity(settings.safety_model)
+    return load_toxicity(encoder, settings.data_dir / "toxicity.safetensors")
 
 
 def load_retriever(settings: Settings, store: SqlDialogStore) -> Retriever:

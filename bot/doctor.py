@@ -63,6 +63,7 @@ def examine() -> Iterator[Check]:
         ("ranker", ranker, "Correct KITH_RANKER, or make one by `kith train ranker`."),
         ("taste", taste, "Correct KITH_TASTE, or make one by `kith train taste`."),
         ("policy", policy, "Correct KITH_POLICY, or leave it out for the shipped one."),
+        ("safety", safety, "Correct KITH_SAFETY_MODEL and KITH_HELP_LINES, or leave them out."),
         ("Telegram", telegram, "Until then, `kith chat` talks in this terminal."),
     ):
         if name == "retriever" and not sound:
@@ -162,12 +163,27 @@ def policy(settings: Settings) -> str:
     """Reads the weights; one for a feature that nothing computes would silently count for nothing."""
     from ranking.features import cheap_features
     from ranking.policy import SHIPPED, load_weights
+    from ranking.safety import safety_features
 
     loaded = load_weights(settings.policy)
-    unknown = {*loaded.weights, *loaded.vetoes} - {*cheap_features(), "relevance", "ranker", "taste", "careless"}
+    known = {*cheap_features(), *safety_features(), "relevance", "ranker", "taste", "careless", "toxic"}
+    unknown = {*loaded.weights, *loaded.vetoes} - known
     if unknown:
         raise Unfit(f"Nothing computes the features {', '.join(sorted(unknown))}.")
     return f"{loaded.version}, from {settings.policy or SHIPPED}"
+
+
+def safety(settings: Settings) -> str:
+    """Loads the help lines and what checks replies."""
+    from bot.assemble import load_moderation, load_toxicity_check
+    from bot.help_lines import SHIPPED
+    from ranking.encoders import load_encoder
+
+    if settings.safety == "off":
+        return "SWITCHED OFF by KITH_SAFETY: nobody in danger is shown help, and replies are not checked for harm"
+    load_moderation(settings)
+    loaded = load_toxicity_check(settings, load_encoder(settings.retriever))
+    return f"help lines from {settings.help_lines or SHIPPED}; replies are checked by {loaded.version}"
 
 
 def telegram(settings: Settings) -> str:

@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote, unquote
 
 from dotenv import dotenv_values
@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     taste: Path | None = Field(None, description="file of `kith train taste`; default: that of the shipped retriever")
     policy: Path | None = Field(None, description="JSON file of policy weights; default: the shipped one")
     exploration: float = Field(0.3, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
+    safety: Literal["on", "off"] = Field("on", description="off: nothing is moderated, for owners who know why")
+    safety_model: str = Field("", description="folder or hub id of a text classifier that judges replies, used instead")
+    help_lines: Path | None = Field(
+        None, description="file of help lines for your people; default: bot/help_lines.toml"
+    )
     context_messages: int = Field(200, ge=1, le=10_000, description="messages of a dialog that a turn looks back on")
     idle_hours: float = Field(12, gt=0, description="silence after which a fresh dialog begins")
     keep_days: float = Field(0, ge=0, description="days after which messages are deleted; 0: they are kept for ever")
@@ -106,12 +111,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
 
-    @field_validator("data_dir", "personas_dir", "taste", "policy")
+    @field_validator("data_dir", "personas_dir", "taste", "policy", "help_lines")
     @classmethod
     def _expand(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else None
 
-    @field_validator("generator", "retriever", "ranker")
+    @field_validator("generator", "retriever", "ranker", "safety_model")
     @classmethod
     def _there(cls, name: str) -> str:
         """A name that can only be a folder's is one: a hub's client would speak of repositories."""

@@ -28,6 +28,8 @@ class Catalogue:
     """What was wrong with a reply, by `storage.dialog.REASONS`."""
     fallback: tuple[str, ...]
     """Replies for when no candidate is fit to be said."""
+    moderated: Mapping[str, tuple[str, ...]]
+    """Texts for moments that are no place for a model, by what they are for."""
     says: Mapping[str, str]
     """All other texts, by key."""
 
@@ -76,5 +78,6 @@ def _catalogue(path: Path) -> Catalogue:
         commands=content["commands"],
         reasons=content["reasons"],
         fallback=tuple(content["fallback"]),
+        moderated={key: tuple(texts) for key, texts in content["moderated"].items()},
         says={key: text.strip() for key, text in content["says"].items()},
     )

@@ -94,11 +94,12 @@ def read_ratings(path: Path) -> Iterator[RatedReply]:
 
 
 def read_votes(path: Path) -> Iterator[LoggedVote]:
-    """The votes in a `kith export dialogs` file, with the features of what was chosen. Raises CorpusError."""
+    """The votes in a `kith export dialogs` file, with the features of what was chosen; what was moderated has none, and
+    its votes teach nothing. Raises CorpusError."""
     for file, number, record in _records(path):
         try:
             for turn in (turn for message in record["messages"] for turn in message["turns"]):
-                chosen = [_numbers(c["features"]) for c in turn["candidates"] if c["chosen"]]
+                chosen = [_numbers(c["features"]) for c in turn["candidates"] if c["chosen"] and c["features"]]
                 for vote in turn["votes"] if chosen else ():
                     if vote["value"] != 0:
                         yield LoggedVote(record["id"], chosen[0], vote["value"] > 0)

@@ -86,10 +86,11 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is said and why. `chosen` indexes `ranked` (best total first), or is None when a fallback was said."""
+    """What is said and why. `chosen` indexes `ranked` (best total first), or is None when a fallback was said. What was
+    "moderated" was not chosen: the message was one that no model answers, and the reply is its only candidate."""
 
     reply: str
-    reason: Literal["policy", "fallback"]
+    reason: Literal["policy", "fallback", "moderated"]
     ranked: tuple[Scored, ...] = ()
     chosen: int | None = None
 

@@ -138,8 +138,8 @@ class TurnRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     message_id: Mapped[int] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), index=True)
     reply: Mapped[str]
-    reason: Mapped[str]  # of the decision: "policy" or "fallback"
-    probability: Mapped[float]  # with which the reply was drawn; 1 for a fallback
+    reason: Mapped[str]  # of the decision: "policy", "fallback" or "moderated"
+    probability: Mapped[float]  # with which the reply was drawn; 1 for a fallback and what was moderated
     versions: Mapped[dict[str, Any]]
     seconds: Mapped[dict[str, Any]]
     retry_of: Mapped[str]  # a turn of the same message, or ""

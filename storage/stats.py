@@ -10,10 +10,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, select
 
+from storage.estimates import share
 from storage.schema import CandidateRow, MessageRow, PersonRow, TurnRow, VoteRow
-
-Z95 = 1.959964
-"""Standard deviations on each side that hold 95 % of a normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +88,8 @@ def approval(name: str, turns: int, likes: int, dislikes: int) -> Approval:
     votes = likes + dislikes
     if votes == 0:
         return Approval(name, turns, likes, dislikes, share=None, low=0.0, high=1.0)
-    share = likes / votes
-    scale = 1 + Z95**2 / votes
-    middle = (share + Z95**2 / (2 * votes)) / scale
-    spread = Z95 * math.sqrt(share * (1 - share) / votes + Z95**2 / (4 * votes**2)) / scale
-    return Approval(name, turns, likes, dislikes, share, max(0.0, middle - spread), min(1.0, middle + spread))
+    liked = share(likes, votes)
+    return Approval(name, turns, likes, dislikes, liked.value, liked.low, liked.high)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

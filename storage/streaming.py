@@ -24,6 +24,9 @@ Edit: TypeAlias = Callable[[str], str]
 FALLBACK = "fallback"
 """The source of a reply that was none of the candidates."""
 
+MODERATION = "moderation"
+"""The source of replies that no model may learn to say: they belong to grave moments, with help lines."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -59,8 +62,8 @@ class Filters:
     """What is wanted of the log. The default is everything.
 
     `since` (inclusive) and `until` (exclusive) are aware times of messages, `chat` is a chat's key, `source` one of
-    "retrieval", "generation", "fallback". `liked` and `disliked` together mean any reply with a vote. `limit` counts
-    records. Raises ValueError for a time without a zone and for a limit under 0.
+    "retrieval", "listening", "generation", "moderation", "fallback". `liked` and `disliked` together mean any reply
+    with a vote. `limit` counts records. Raises ValueError for a time without a zone and for a limit under 0.
     """
 
     since: datetime | None = None

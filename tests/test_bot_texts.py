@@ -32,6 +32,9 @@ def test_catalogues_have_the_same_keys_and_placeholders(catalogue: Catalogue) ->
     assert list(catalogue.commands) == list(ENGLISH.commands)
     assert tuple(catalogue.reasons) == REASONS
     assert len(set(catalogue.fallback)) == len(ENGLISH.fallback) > 1
+    assert {key: len(texts) for key, texts in catalogue.moderated.items()} == {
+        key: len(texts) for key, texts in ENGLISH.moderated.items()
+    }
 
 
 @pytest.mark.parametrize("catalogue", TEXTS.catalogues.values(), ids=TEXTS.catalogues)
@@ -39,6 +42,7 @@ def test_no_text_of_a_catalogue_is_empty(catalogue: Catalogue) -> None:
     sections = catalogue.says, catalogue.commands, catalogue.reasons
     assert all(text.strip() for section in sections for text in section.values())
     assert all(text.strip() for text in (catalogue.language, *catalogue.fallback))
+    assert all(text.strip() for texts in catalogue.moderated.values() for text in texts)
 
 
 @pytest.mark.parametrize(

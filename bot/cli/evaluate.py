@@ -118,6 +118,32 @@ def pool(seed: Seed = 0, json: Json = False) -> None:
 
 
 @app.command()
+def safety(
+    lines: Annotated[list[Path], typer.Option(help="Files of lines, as those of tests/safety_lines; can be repeated.")],
+    json: Json = False,
+) -> None:
+    """How many messages of danger, and of unfit replies, are found, and how many others are taken for such."""
+    from bot.assemble import load_toxicity_check, set_up_libraries
+    from bot.cli.run_file import as_json
+    from bot.settings import load_settings
+    from ranking.encoders import load_encoder
+    from ranking.evaluate_safety import evaluate_safety
+
+    settings = load_settings()
+    set_up_libraries(settings)
+    found = evaluate_safety(lines, lambda: load_toxicity_check(settings, load_encoder(settings.retriever)).score)
+    if json:
+        show_json(as_json(found))
+        return
+    for part in found:
+        show_rows(part.title, part.rows, "lines")
+        for miss in part.missed:
+            typer.echo(f"missed: {miss}")
+        for alarm in part.alarms:
+            typer.echo(f"false alarm: {alarm}")
+
+
+@app.command()
 def generator(
     data: Data,
     model: Models = None,

@@ -37,7 +37,7 @@ def export(
     chat: Annotated[str | None, typer.Option(help="One chat, such as telegram:42.")] = None,
     liked: Annotated[bool, typer.Option("--liked", help="Only replies with a 👍.")] = False,
     disliked: Annotated[bool, typer.Option("--disliked", help="Only replies with a 👎 (both: with a vote).")] = False,
-    source: Annotated[str | None, typer.Option(help="Only replies of retrieval, generation or fallback.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only replies of this source, such as retrieval.")] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="So many records at most.")] = None,
     real_names: Annotated[bool, typer.Option("--real-names", help="Ids of people and chats, not pseudonyms.")] = False,
     unredacted: Annotated[bool, typer.Option("--unredacted", help="Texts as they were written.")] = False,

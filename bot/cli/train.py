@@ -123,6 +123,22 @@ def taste(
 
 
 @app.command()
+def safety(
+    out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
+    retriever: Annotated[str, typer.Option(help="The bi-encoder whose vectors it reads.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Fit the toxicity check of replies to a retriever. A bot with its own does so when it starts."""
+    with training():
+        from ranking.encoders import load_encoder
+        from ranking.toxicity import fit_toxicity
+
+        made = fit_toxicity(load_encoder(retriever))
+        made.save(out)
+        report({"retriever": made.encoder.version, "version": made.version}, as_json)
+
+
+@app.command()
 def generator(
     data: Data,
     out: Out,

@@ -183,4 +183,4 @@ async def open_bot(settings: Settings) -> AsyncIterator[Conversation]:
                 take_up = partial(take_up_pool, retriever, store, vectors_file(settings), batch_runs)
                 await stack.enter_async_context(watching(store.pool_state, take_up, state))
             personas = load_personas(settings.personas_dir)
-            yield Conversation(store, batcher.answer, load_texts(), personas, settings.persona)
+            yield Conversation(store, batcher.answer, load_texts(), personas, settings.persona, settings.rules)

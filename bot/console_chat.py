@@ -40,7 +40,8 @@ class ConsoleChat:
             try:
                 await self.handle(person, line.strip())
             except Refused as refused:
-                self.screen.notice(str(refused))
+                if str(refused):
+                    self.screen.notice(str(refused))
             person = await self.conversation.person(self.chat, self.language)
 
     async def handle(self, person: Person, line: str) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from bot.personas import Persona
+from bot.rights import Refused as Refused
+from bot.rights import Rights, RightsStore, Rules
 from bot.texts import Texts
 from storage.dialog import REASONS, Asked, Person, Turn, Vote, VoteKind, VoteValue
 from storage.store import NotAddressed, UnknownTurn
@@ -19,7 +21,7 @@ Answerer: TypeAlias = Callable[[Asked], Awaitable[Turn]]
 """A message that was taken in, its logged turn out."""
 
 
-class ConversationStore(Protocol):
+class ConversationStore(RightsStore, Protocol):
     """What a conversation needs of a store; `storage.store.SqlDialogStore` says what each method does."""
 
     def person(self, person_id: str, language: str = "") -> Person: ...
@@ -36,6 +38,7 @@ class ConversationStore(Protocol):
     def take(
         self, chat: str, person_id: str, text: str, update_key: str, external_id: str = "", language: str = ""
     ) -> Asked | None: ...
+    def was_taken(self, update_key: str) -> bool: ...
     def edit(self, chat: str, external_id: str, text: str) -> bool: ...
     def ask_again(self, turn_id: str, person_id: str) -> Asked: ...
     def new_dialog(self, chat: str) -> str: ...
@@ -48,10 +51,6 @@ class ConversationStore(Protocol):
     def vote_of(self, turn_id: str, person_id: str) -> Vote | None: ...
     def personal_data(self, person_id: str) -> dict[str, Any]: ...
     def forget(self, person_id: str) -> dict[str, int]: ...
-
-
-class Refused(Exception):
-    """Something that this person cannot do here. Its text, in their language, says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +80,10 @@ class Conversation:
         texts: Texts,
         personas: Mapping[str, Persona],
         persona: str,
+        rules: Rules | None = None,
     ) -> None:
         """`persona` is the one of chats that chose none."""
+        self.rights = Rights(store, texts, rules or Rules())
         self._store = store
         self.answer = answer
         self.texts = texts
@@ -108,7 +109,11 @@ class Conversation:
         external_id: str = "",
         language: str | None = None,
     ) -> Asked | None:
-        """Commits what somebody said, before anything slow; None when it was taken before."""
+        """Commits what somebody said, before anything slow; None when it was taken before. Raises Refused."""
+        self.rights.admit(chat, self.stranger(person_id, language))
+        over = await asyncio.to_thread(self.rights.over, person_id)
+        if over and not await asyncio.to_thread(self._store.was_taken, update_key):
+            raise self.rights.refused(person_id, await self.person(person_id), over)
         spoken = self.texts.language(language)
         return await asyncio.to_thread(self._store.take, chat, person_id, text, update_key, external_id, spoken)
 
@@ -140,6 +145,7 @@ class Conversation:
 
     async def may_retry(self, chat: str, person: Person, turn_id: str = "") -> str:
         """The chat's latest turn, which must be `turn_id` if that is given. Raises Refused. Only reads."""
+        self.rights.admit(chat, person)
         last = await asyncio.to_thread(self._store.last_turn, chat)
         if turn_id and (last is None or last.id != turn_id):
             raise Refused(self.say(person, "retry_old"))
@@ -147,6 +153,8 @@ class Conversation:
             raise Refused(self.say(person, "retry_nothing"))
         if last.asked.person_id != person.id:
             raise Refused(self.say(person, "not_addressed"))
+        if over := await asyncio.to_thread(self.rights.over, person.id, last.asked.message_id):
+            raise self.rights.refused(person.id, person, over)
         return last.id
 
     async def ask_again(self, chat: str, person: Person, turn_id: str = "") -> Asked:
@@ -184,6 +192,7 @@ class Conversation:
 
         Only reads, which waits for nobody: so a front end can answer before `vote` writes.
         """
+        self.rights.admit(chat, person)
         turn = await asyncio.to_thread(self._store.turn, turn_id)
         if turn is None or await self.chat_of(turn_id) != chat:
             raise Refused(self.say(person, "gone"))
@@ -257,7 +266,8 @@ class Conversation:
         return self.privacy(await self._change(person, consent=on))
 
     async def export(self, person: Person) -> dict[str, Any]:
-        """Everything that is kept about a person, as a document for JSON."""
+        """Everything that is kept about a person, as a document for JSON. Raises Refused."""
+        self.rights.admit(person.id, person)
         return await asyncio.to_thread(self._store.personal_data, person.id)
 
     def ask_to_forget(self, person: Person) -> Question:
@@ -278,8 +288,9 @@ class Conversation:
 
     def help(self, person: Person) -> str:
         """What a person can do, with the commands."""
-        commands = self.texts.of(person.language).commands.items()
-        return self.say(person, "help", commands="\n".join(f"/{name}: {does}" for name, does in commands))
+        catalogue = self.texts.of(person.language)
+        commands = {**catalogue.commands, **(catalogue.admin if self.rights.is_admin(person.id) else {})}
+        return self.say(person, "help", commands="\n".join(f"/{name}: {does}" for name, does in commands.items()))
 
     async def _change(
         self, person: Person, language: str | None = None, buttons: bool | None = None, consent: bool | None = None

@@ -5,24 +5,51 @@ field's plain name in `kith.toml`. An unknown name is an error, so that a misspe
 """
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
     TomlConfigSettingsSource,
 )
 
+from bot.rights import Rules, full_id
+
 TELEGRAM_NAMES = ("TELEGRAM_BOT_TOKEN", "TELEGRAM_API_URL")
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+
+
+def _ids(value: object) -> tuple[str, ...]:
+    """Ids with commas or spaces between them, or a list of them, as the log names them."""
+    listed = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple):
+        raise ValueError("a list of ids is needed")
+    texts = [str(each) for each in listed if each != ""]
+    for text in texts:
+        if full_id(text) is None:
+            raise ValueError(f"{text!r} is no id: they look like 42, -100123 or console:me")
+    return tuple(name for text in texts if (name := full_id(text)))
+
+
+Ids = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_ids)]
 
 
 class UserError(Exception):
@@ -53,6 +80,11 @@ class Settings(BaseSettings):
         description="folder of database, logs, salt and the vectors of an own pool",
     )
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: kith.db in the data folder")
+    allowed: Ids = Field((), description="ids of the people and chats that may talk to Kith; none: everybody")
+    blocked: Ids = Field((), description="ids of people and chats that get nothing")
+    admins: Ids = Field((), description="ids of people who may use /stats, /block and /unblock")
+    minute_quota: int = Field(30, ge=0, description="replies a minute that one person may ask for; 0: any number")
+    day_quota: int = Field(1000, ge=0, description="the same for a day")
     persona: str = Field("friend", description="persona of new chats")
     personas_dir: Path | None = Field(None, description="folder of your own persona files (*.toml)")
     generator: str = Field("", description="folder or hub id of a causal language model; default: the starter")
@@ -105,6 +137,12 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL, with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir / 'kith.db'}"
+
+    @property
+    def rules(self) -> Rules:
+        """Who may talk and how much."""
+        allowed, blocked, admins = map(frozenset, (self.allowed, self.blocked, self.admins))
+        return Rules(allowed, blocked, admins, self.minute_quota, self.day_quota)
 
 
 def env_name(field: str) -> str:

@@ -7,18 +7,19 @@ would cost its 99th percentile 106 ms. What the methods do is in the modules of 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Connection
 
-from storage import browse, messages, people, pool_rows, rights, turns, votes
+from storage import admission, browse, messages, people, pool_rows, rights, turns, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
 from storage.database import StoreError, open_database, reader, scrub, writer
-from storage.dialog import Asked, Context, Person, PoolEntry, Turn, Vote
+from storage.dialog import Asked, Context, Glance, Person, PoolEntry, Turn, Vote
 from storage.pool_rows import LikedReply, PoolState
+from storage.stats import read_glance
 from storage.turns import NotAddressed, UnknownTurn
 
 __all__ = [
@@ -178,6 +179,33 @@ class SqlDialogStore:
         with self.reading() as connection:
             return turns.turn_at(connection, chat, external_id)
 
+    # Who may talk
+
+    def blocked(self) -> frozenset[str]:
+        """The persons and chats that were shut out by `block`."""
+        with self.reading() as connection:
+            return admission.blocked(connection)
+
+    def block(self, name: str) -> bool:
+        """Shuts a person or chat out; False when they were already."""
+        with self._writing() as connection:
+            return admission.block(connection, name)
+
+    def unblock(self, name: str) -> bool:
+        """Lets them in again; False when they were not shut out."""
+        with self._writing() as connection:
+            return admission.unblock(connection, name)
+
+    def asked_since(self, person_id: str, since: datetime, message_id: int | None = None) -> int:
+        """How many replies somebody asked for; `message_id` is the message that they want answered again."""
+        with self.reading() as connection:
+            return admission.asked_since(connection, person_id, since, message_id)
+
+    def was_taken(self, update_key: str) -> bool:
+        """Whether this update brought a message that is in the log."""
+        with self.reading() as connection:
+            return admission.was_taken(connection, update_key)
+
     # Votes
 
     def add_vote(self, vote: Vote, chat: str) -> Vote:
@@ -244,6 +272,11 @@ class SqlDialogStore:
             return pool_rows.liked_replies(connection, people)
 
     # For the owner
+
+    def glance(self, since: datetime) -> Glance:
+        """What happened since then, and the votes of all times."""
+        with self.reading() as connection:
+            return read_glance(connection, since)
 
     def dialogs(self, limit: int = 20) -> list[DialogSummary]:
         """The latest dialogs, newest first."""

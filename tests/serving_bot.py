@@ -12,6 +12,7 @@ from bot_api import TOKEN, BotApi
 from fixed_answers import FixedAnswers, conversation_with
 from pydantic import SecretStr
 
+from bot.rights import Rules
 from bot.settings import Settings
 from bot.telegram_chat import run
 
@@ -28,9 +29,11 @@ def settings_for(api: BotApi, **others: Any) -> Settings:
 
 
 @asynccontextmanager
-async def serving(api: BotApi, answers: FixedAnswers, **settings: Any) -> AsyncIterator[None]:
+async def serving(
+    api: BotApi, answers: FixedAnswers, rules: Rules | None = None, **settings: Any
+) -> AsyncIterator[None]:
     """The bot, listening; at the end it is stopped as by a signal, and what ended it early is raised."""
-    task = asyncio.create_task(run(settings_for(api, **settings), conversation_with(answers)))
+    task = asyncio.create_task(run(settings_for(api, **settings), conversation_with(answers, rules)))
     started = asyncio.create_task(api.until(lambda: api.called("getUpdates", "setWebhook")))
     await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
     try:

@@ -17,6 +17,7 @@ from telegram.ext import Application, BaseUpdateProcessor
 
 from bot.conversation import Conversation
 from bot.settings import Settings, UserError
+from bot.telegram_chat.admitting import Door
 from bot.telegram_chat.pressing import Pressing
 from bot.telegram_chat.sending import attempt
 from bot.telegram_chat.talking import App, Talking
@@ -55,6 +56,7 @@ async def run(settings: Settings, conversation: Conversation) -> None:
     Raises UserError for a token that Telegram refuses, an API server or a webhook that cannot be used.
     """
     application = _application(settings)
+    Door(conversation).register(application)
     talking = Talking(conversation)
     talking.register(application)
     Pressing(conversation, talking).register(application)

@@ -30,6 +30,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from bot.model_folders import check_model
 from bot.rights import Rules, full_id
 
 TELEGRAM_NAMES = ("TELEGRAM_BOT_TOKEN", "TELEGRAM_API_URL")
@@ -131,6 +132,7 @@ class Settings(BaseSettings):
         """A name that can only be a folder's is one: a hub's client would speak of repositories."""
         if name.startswith(("/", "./", "../", "~")) and not Path(name).expanduser().is_dir():
             raise ValueError(f"there is no folder {name}")
+        check_model(name)
         return str(Path(name).expanduser()) if name.startswith("~") else name
 
     @property

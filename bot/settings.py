@@ -6,13 +6,14 @@ field's plain name in `kith.toml`. An unknown name is an error, so that a misspe
 
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BeforeValidator,
     Field,
@@ -35,7 +36,22 @@ from bot.rights import Rules, full_id
 
 TELEGRAM_NAMES = ("TELEGRAM_BOT_TOKEN", "TELEGRAM_API_URL")
 
-Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+
+def _url(text: str) -> str:
+    """An address with a host, as a pattern cannot tell it."""
+    if not urlsplit(text).hostname or re.search(r"[^\x21-\x7e]", text):
+        raise ValueError("an address such as https://example.org/path is needed")
+    return text
+
+
+def _home(path: Path) -> Path:
+    """With ~ filled in. Raises ValueError for the ~ of somebody who is not there, and for what no path can hold."""
+    if "\0" in str(path):
+        raise ValueError("a path cannot hold the character NUL")
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _ids(value: object) -> tuple[str, ...]:
@@ -50,6 +66,7 @@ def _ids(value: object) -> tuple[str, ...]:
     return tuple(name for text in texts if (name := full_id(text)))
 
 
+Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$"), AfterValidator(_url)]
 Ids = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_ids)]
 
 
@@ -97,7 +114,7 @@ class Settings(BaseSettings):
     remote_url: Url | None = Field(None, description="base URL of an OpenAI-compatible server, used instead")
     remote_model: str = Field("", description="model name on that server")
     remote_key: SecretStr | None = Field(None, description="its API key")
-    remote_timeout: float = Field(20, gt=0, description="seconds to wait for that server")
+    remote_timeout: float = Field(20, gt=0, le=3600, description="seconds to wait for that server")
     retriever: str = Field("", description="folder or hub id of a bi-encoder; default: the shipped one")
     retrieved: int = Field(8, ge=0, le=64, description="replies retrieved a turn; 0 switches retrieval off")
     ranker: str = Field("", description="folder or hub id of a ranker; default: the shipped one")
@@ -105,7 +122,7 @@ class Settings(BaseSettings):
     policy: Path | None = Field(None, description="JSON file of policy weights; default: the shipped one")
     exploration: float = Field(0.3, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
     context_messages: int = Field(200, ge=1, le=10_000, description="messages of a dialog that a turn looks back on")
-    idle_hours: float = Field(12, gt=0, description="silence after which a fresh dialog begins")
+    idle_hours: float = Field(12, gt=0, le=1_000_000, description="silence after which a fresh dialog begins")
     max_batch: int = Field(16, ge=1, le=256, description="chats answered in one pass")
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the models; 0: one a core")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="how much is logged")
@@ -124,16 +141,17 @@ class Settings(BaseSettings):
     @field_validator("data_dir", "personas_dir", "taste", "policy")
     @classmethod
     def _expand(cls, path: Path | None) -> Path | None:
-        return path.expanduser() if path else None
+        return _home(path) if path else None
 
     @field_validator("generator", "retriever", "ranker")
     @classmethod
     def _there(cls, name: str) -> str:
         """A name that can only be a folder's is one: a hub's client would speak of repositories."""
-        if name.startswith(("/", "./", "../", "~")) and not Path(name).expanduser().is_dir():
+        folder = _home(Path(name))
+        if name.startswith(("/", "./", "../", "~")) and not folder.is_dir():
             raise ValueError(f"there is no folder {name}")
-        check_model(name)
-        return str(Path(name).expanduser()) if name.startswith("~") else name
+        check_model(str(folder) if name else "")
+        return str(folder) if name.startswith("~") else name
 
     @property
     def database(self) -> str:
@@ -155,11 +173,10 @@ def env_name(field: str) -> str:
 def load_settings() -> Settings:
     """The settings, or a UserError that names the first wrong one and where it may have come from."""
     known = {env_name(field) for field in Settings.model_fields}
-    spelt = {*os.environ, *dotenv_values(".env")}
-    for name in sorted(spelt):
-        if name.upper().startswith("KITH_") and name.upper() not in known:
-            raise UserError(f"{name} is not a setting of Kith: correct or remove it (README.md lists them all).")
     try:
+        for name in sorted({*os.environ, *dotenv_values(".env")}):
+            if name.upper().startswith("KITH_") and name.upper() not in known:
+                raise UserError(f"{name} is not a setting of Kith: correct or remove it (README.md lists them all).")
         return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -171,5 +188,5 @@ def load_settings() -> Settings:
                 "case, without KITH_)."
             ) from None
         raise UserError(f"The setting {name} is wrong: {first['msg']} (environment, .env or kith.toml).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, SettingsError, OSError) as error:
+    except (ValueError, RecursionError, SettingsError, OSError) as error:  # of broken TOML and of odd bytes
         raise UserError(f"The settings cannot be read ({error}): mend .env or kith.toml.") from None

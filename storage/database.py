@@ -29,6 +29,9 @@ PRAGMAS = (
 )
 
 
+UNREADABLE = "The database URL cannot be read: it looks like sqlite:////folder/kith.db or postgresql://user@host/name."
+
+
 class StoreError(Exception):
     """A database that cannot be used: one sentence that says why and what to do."""
 
@@ -37,10 +40,11 @@ def open_database(url: str) -> Engine:
     """A database ready for use, made where there is none. Raises StoreError."""
     address = _address(url)
     shown = address.render_as_string(hide_password=True)
-    engine = _sqlite_engine(address) if address.get_backend_name() == "sqlite" else _postgres_engine(address)
+    engine = _engine(address)
     try:
         if engine.dialect.name == "sqlite":  # 0700: a log of private talk is nobody else's
             Path(str(address.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _try_options(engine)
         with writer(engine).begin() as connection:
             _migrate(connection, shown)
     except (DBAPIError, OSError) as error:
@@ -96,10 +100,8 @@ def scrub(engine: Engine) -> bool:
 def _address(url: str) -> URL:
     try:
         address = make_url(url.replace("postgres://", "postgresql://", 1))
-    except ArgumentError:
-        raise StoreError(
-            "The database URL cannot be read: it looks like sqlite:////folder/kith.db or postgresql://user@host/name."
-        ) from None
+    except (ArgumentError, ValueError):  # the latter of a port that is no number
+        raise StoreError(UNREADABLE) from None
     if address.get_backend_name() == "postgresql":
         return address.set(drivername="postgresql+psycopg")
     if address.get_backend_name() != "sqlite":
@@ -107,6 +109,23 @@ def _address(url: str) -> URL:
     if address.database in (None, "", ":memory:"):
         raise StoreError("The log needs a file: give the database URL a path, such as sqlite:////folder/kith.db.")
     return address.set(drivername="sqlite")
+
+
+def _engine(address: URL) -> Engine:
+    try:
+        return _sqlite_engine(address) if address.get_backend_name() == "sqlite" else _postgres_engine(address)
+    except (ArgumentError, TypeError, ValueError):
+        raise StoreError(UNREADABLE) from None
+
+
+def _try_options(engine: Engine) -> None:
+    """What stands behind the ? of a URL is read when a connection is made."""
+    try:
+        engine.connect().close()
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"The database URL has an option that cannot be ({error}): correct KITH_DATABASE_URL."
+        ) from None
 
 
 def _sqlite_engine(address: URL) -> Engine:

@@ -19,6 +19,7 @@ from bot.conversation import Conversation
 from bot.settings import Settings, UserError
 from bot.telegram_chat.admitting import Door
 from bot.telegram_chat.pressing import Pressing
+from bot.telegram_chat.reading import UpdateRequest, without_content
 from bot.telegram_chat.sending import attempt
 from bot.telegram_chat.talking import App, Talking
 from bot.texts import DEFAULT_LANGUAGE, Texts
@@ -83,6 +84,7 @@ async def check_token(settings: Settings) -> str:
 def _application(settings: Settings) -> App:
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("telegram.ext.Updater").addFilter(without_content)
     if settings.telegram_bot_token is None:
         raise UserError("There is no Telegram token: set TELEGRAM_BOT_TOKEN to the one that @BotFather gave you.")
     root = settings.telegram_api_url.rstrip("/")
@@ -92,6 +94,7 @@ def _application(settings: Settings) -> App:
             .token(settings.telegram_bot_token.get_secret_value())
             .base_url(f"{root}/bot")
             .base_file_url(f"{root}/file/bot")
+            .get_updates_request(UpdateRequest())
             .concurrent_updates(ChatOrder())
             .build()
         )

@@ -1,0 +1,50 @@
+"""Reading what Telegram sends: an update that cannot be read costs itself, and neither its neighbours nor a secret.
+
+The library gives up a whole batch for one such update, asks for the same batch again for ever, and writes all of it
+into its log.
+"""
+
+import logging
+from typing import Any
+
+from telegram import Update
+from telegram.error import TelegramError
+from telegram.request import HTTPXRequest
+
+log = logging.getLogger(__name__)
+
+
+class UpdateRequest(HTTPXRequest):
+    """Asks for updates."""
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        """An answer of Telegram's, in which an update that cannot be read is an empty one with its number, so that the
+        next call confirms it. Raises TelegramError for what is no answer, after which the library waits a little."""
+        answer = HTTPXRequest.parse_json_payload(payload)
+        if not isinstance(answer, dict) or ("result" not in answer and answer.get("ok", True)):
+            raise TelegramError("what came is no answer of a Bot API")
+        if isinstance(answer.get("result"), list):
+            answer["result"] = [update for each in answer["result"] if (update := readable(each))]
+        return answer
+
+
+def readable(update: Any) -> dict[str, Any] | None:
+    """An update, or what is left of one that the library cannot read; None for what is no update at all."""
+    number = update.get("update_id") if isinstance(update, dict) else None
+    if type(number) is not int:
+        log.warning("something that is no update is passed over")
+        return None
+    try:
+        Update.de_json(update, None)
+    except Exception as error:  # whatever the library stumbles over
+        log.warning("update %d cannot be read and is passed over: %s", number, type(error).__name__)
+        return {"update_id": number}
+    return dict(update)
+
+
+def without_content(record: logging.LogRecord) -> bool:
+    """A filter for the library's log, which quotes what it cannot read."""
+    if record.levelno >= logging.CRITICAL:
+        record.msg, record.args, record.exc_info = "what came from Telegram cannot be read", (), None
+    return True

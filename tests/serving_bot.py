@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,13 @@ def keep_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Away from an owner's .env, and without the root certificates: loopback needs none, and they take 0.3 s a bot."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def settings_for(api: BotApi, **others: Any) -> Settings:

@@ -14,6 +14,14 @@ from telegram.request import HTTPXRequest
 log = logging.getLogger(__name__)
 
 
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("message_id", "message_thread_id", "date", "edit_date"), (int,)),
+    **dict.fromkeys(("text", "caption", "data", "type", "username", "language_code"), (str,)),
+    "id": (int, str),
+}
+"""What the values are that our handlers use, by key, wherever it stands in an update."""
+
+
 class UpdateRequest(HTTPXRequest):
     """Asks for updates."""
 
@@ -36,11 +44,26 @@ def readable(update: Any) -> dict[str, Any] | None:
         log.warning("something that is no update is passed over")
         return None
     try:
+        check_kinds(update)
         Update.de_json(update, None)
     except Exception as error:  # whatever the library stumbles over
         log.warning("update %d cannot be read and is passed over: %s", number, type(error).__name__)
         return {"update_id": number}
     return dict(update)
+
+
+def check_kinds(value: Any) -> None:
+    """Raises TypeError where an id, a time or a text is none: the library takes them as they come, and fails later."""
+    if isinstance(value, list):
+        for each in value:
+            check_kinds(each)
+    if not isinstance(value, dict):
+        return
+    for key, each in value.items():
+        kinds = KINDS.get(key)
+        if kinds and type(each) not in kinds:
+            raise TypeError(f"{key} is {type(each).__name__}")
+        check_kinds(each)
 
 
 def without_content(record: logging.LogRecord) -> bool:

@@ -94,7 +94,7 @@ def _application(settings: Settings) -> App:
             .token(settings.telegram_bot_token.get_secret_value())
             .base_url(f"{root}/bot")
             .base_file_url(f"{root}/file/bot")
-            .get_updates_request(UpdateRequest(connection_pool_size=1))
+            .get_updates_request(UpdateRequest())
             .concurrent_updates(ChatOrder())
             .build()
         )

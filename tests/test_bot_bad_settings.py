@@ -20,9 +20,9 @@ BROKEN = [
     b"candidates = 1\ncandidates = 2", b"[candidates]\nx = 1", b"\0", b"=", b"candidates", b"candidates = 1979-05-27",
 ]  # fmt: skip
 ODD = [
-    "", " ", "~nobody-of-this-name/x", "~", "\x01", "ж", "-1", "0", "inf", "nan", "1e308", "9" * 400, "[]", "{}", "null",
-    "true", "http://", "http://[", "http://a b", "https://ж.example", "file:///etc/passwd", "../..", "/dev/null",
-    "@ann", "1,,2", "telegram:", "'", '"', "${HOME}", "%s", "a" * 5000, "sqlite://", "postgresql://h:x/y",
+    "", " ", "~nobody-of-this-name/x", "~", "\x01", "ж", "-1", "0", "inf", "nan", "1e308", "9" * 400, "[]", "{}",
+    "null", "true", "http://", "http://[", "http://a b", "https://ж.example", "file:///etc/passwd", "../..",
+    "/dev/null", "@ann", "1,,2", "telegram:", "'", '"', "${HOME}", "%s", "a" * 5000, "sqlite://", "postgresql://h:x/y",
 ]  # fmt: skip
 
 TOML = st.recursive(

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, or_, select
+from sqlalchemy import Connection, delete, func, select
 
 from storage.database import insert_new
 from storage.dialog import now
@@ -31,9 +31,11 @@ def asked_since(connection: Connection, person_id: str, since: datetime, message
     """
     mine, recent = MessageRow.person_id == person_id, MessageRow.at >= since
     messages = select(func.count()).select_from(MessageRow).where(mine, recent)
-    again = select(func.count()).select_from(TurnRow).join(MessageRow)
-    again = again.where(mine, or_(recent, MessageRow.id == message_id), TurnRow.retry_of != "", TurnRow.at >= since)
-    return sum(connection.execute(number).scalar_one() for number in (messages, again))
+    again = (
+        select(func.count()).select_from(TurnRow).join(MessageRow).where(TurnRow.retry_of != "", TurnRow.at >= since)
+    )
+    old = MessageRow.id == message_id, mine, ~recent  # asked for by itself: an OR would read all that they ever said
+    return sum(connection.execute(n).scalar_one() for n in (messages, again.where(mine, recent), again.where(*old)))
 
 
 def was_taken(connection: Connection, update_key: str) -> bool:

@@ -1,7 +1,6 @@
 """The door: an update of somebody whom the owner shut out goes no further than here, and leaves nothing behind."""
 
 from telegram import Update
-from telegram.constants import ChatType
 from telegram.ext import ApplicationHandlerStop, TypeHandler
 
 from bot.conversation import Conversation, Refused
@@ -31,7 +30,7 @@ class Door:
         )
         if not self._conversation.rights.shut_out(where, person_id):
             return
-        if user and message and message.chat.type != ChatType.CHANNEL and said_to_us(message, context.bot) is not None:
+        if user and message and said_to_us(message, context.bot) is not None:
             try:
                 self._conversation.rights.admit(where, self._conversation.stranger(person_id, user.language_code))
             except Refused as refused:

@@ -264,7 +264,8 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
                 load_texts(),
                 load_personas(settings.personas_dir),
                 settings.persona,
-                settings.opted_out_hours,
+                rules=settings.rules,
+                opted_out_hours=settings.opted_out_hours,
                 watch=watch,
                 forgotten=lambda: asyncio.to_thread(trim_vectors, settings, store),
             )

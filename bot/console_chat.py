@@ -41,7 +41,8 @@ class ConsoleChat:
             try:
                 await self.handle(person, line.strip())
             except Refused as refused:
-                self.screen.notice(str(refused))
+                if str(refused):
+                    self.screen.notice(str(refused))
             person = await self.person()
 
     async def person(self) -> Person:

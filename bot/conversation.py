@@ -13,16 +13,14 @@ from bot.conversation_store import ConversationStore
 from bot.events import Watch, log_event
 from bot.personas import Persona
 from bot.questions import Choice, Question
+from bot.rights import Refused as Refused
+from bot.rights import Rights, Rules
 from bot.texts import Texts
 from storage.dialog import REASONS, Asked, Person, Turn, Vote, VoteKind, VoteValue
 from storage.store import NotAddressed, UnknownTurn
 
 Answerer: TypeAlias = Callable[[Asked], Awaitable[Turn]]
 """A message that was taken in, its logged turn out."""
-
-
-class Refused(Exception):
-    """Something that this person cannot do here. Its text, in their language, says why."""
 
 
 class Conversation:
@@ -35,12 +33,14 @@ class Conversation:
         texts: Texts,
         personas: Mapping[str, Persona],
         persona: str,
+        rules: Rules | None = None,
         opted_out_hours: float = 24,
         watch: Watch = log_event,
         forgotten: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """`persona` is the one of chats that chose none. `opted_out_hours` is told to who asks what is kept; `watch` is
         told of votes. `forgotten` is awaited after somebody was: what is kept of them outside the store goes then."""
+        self.rights = Rights(store, texts, rules or Rules())
         self._store = store
         self.answer = answer
         self.texts = texts
@@ -69,7 +69,11 @@ class Conversation:
         external_id: str = "",
         language: str | None = None,
     ) -> Asked | None:
-        """Commits what somebody said, before anything slow; None when it was taken before."""
+        """Commits what somebody said, before anything slow; None when it was taken before. Raises Refused."""
+        self.rights.admit(chat, self.stranger(person_id, language))
+        over = await asyncio.to_thread(self.rights.over, person_id)
+        if over and not await asyncio.to_thread(self._store.was_taken, update_key):
+            raise self.rights.refused(person_id, await self.person(person_id), over)
         spoken = self.texts.language(language)
         return await asyncio.to_thread(self._store.take, chat, person_id, text, update_key, external_id, spoken)
 
@@ -101,6 +105,7 @@ class Conversation:
 
     async def may_retry(self, chat: str, person: Person, turn_id: str = "") -> str:
         """The chat's latest turn, which must be `turn_id` if that is given. Raises Refused. Only reads."""
+        self.rights.admit(chat, person)
         last = await asyncio.to_thread(self._store.last_turn, chat)
         if turn_id and (last is None or last.id != turn_id):
             raise Refused(self.say(person, "retry_old"))
@@ -108,6 +113,8 @@ class Conversation:
             raise Refused(self.say(person, "retry_nothing"))
         if last.asked.person_id != person.id:
             raise Refused(self.say(person, "not_addressed"))
+        if over := await asyncio.to_thread(self.rights.over, person.id, last.asked.message_id):
+            raise self.rights.refused(person.id, person, over)
         return last.id
 
     async def ask_again(self, chat: str, person: Person, turn_id: str = "") -> Asked:
@@ -145,6 +152,7 @@ class Conversation:
 
         Only reads, which waits for nobody: so a front end can answer before `vote` writes.
         """
+        self.rights.admit(chat, person)
         turn = await asyncio.to_thread(self._store.turn, turn_id)
         if turn is None or await self.chat_of(turn_id) != chat:
             raise Refused(self.say(person, "gone"))
@@ -237,7 +245,8 @@ class Conversation:
         return tuple(Choice(value, self.say(person, label)) for value, label in labels.items() if value != now)
 
     async def export(self, person: Person) -> dict[str, Any]:
-        """Everything that is kept about a person, as a document for JSON."""
+        """Everything that is kept about a person, as a document for JSON. Raises Refused."""
+        self.rights.admit(person.id, person)
         return await asyncio.to_thread(self._store.personal_data, person.id)
 
     def ask_to_forget(self, person: Person) -> Question:
@@ -260,8 +269,9 @@ class Conversation:
 
     def help(self, person: Person) -> str:
         """What a person can do, with the commands."""
-        commands = self.texts.of(person.language).commands.items()
-        return self.say(person, "help", commands="\n".join(f"/{name}: {does}" for name, does in commands))
+        catalogue = self.texts.of(person.language)
+        commands = {**catalogue.commands, **(catalogue.admin if self.rights.is_admin(person.id) else {})}
+        return self.say(person, "help", commands="\n".join(f"/{name}: {does}" for name, does in commands.items()))
 
     async def _change(
         self, person: Person, language: str | None = None, buttons: bool | None = None, consent: bool | None = None

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from bot.rights import RightsStore
 from storage.dialog import Asked, Person, Turn, Vote
 
 
-class ConversationStore(Protocol):
+class ConversationStore(RightsStore, Protocol):
     """`storage.store.SqlDialogStore` says what each method does."""
 
     def person(self, person_id: str, language: str = "") -> Person: ...
@@ -23,6 +24,7 @@ class ConversationStore(Protocol):
     def take(
         self, chat: str, person_id: str, text: str, update_key: str, external_id: str = "", language: str = ""
     ) -> Asked | None: ...
+    def was_taken(self, update_key: str) -> bool: ...
     def edit(self, chat: str, external_id: str, text: str) -> bool: ...
     def ask_again(self, turn_id: str, person_id: str) -> Asked: ...
     def new_dialog(self, chat: str) -> str: ...

@@ -24,6 +24,8 @@ class Catalogue:
     """What the language calls itself."""
     commands: Mapping[str, str]
     """The commands and what each does, in the order of the menu."""
+    admin: Mapping[str, str]
+    """The commands that only admins have, likewise."""
     reasons: Mapping[str, str]
     """What was wrong with a reply, by `storage.dialog.REASONS`."""
     fallback: tuple[str, ...]
@@ -76,6 +78,7 @@ def _catalogue(path: Path) -> Catalogue:
     return Catalogue(
         language=content["language"],
         commands=content["commands"],
+        admin=content["admin"],
         reasons=content["reasons"],
         fallback=tuple(content["fallback"]),
         moderated={key: tuple(texts) for key, texts in content["moderated"].items()},

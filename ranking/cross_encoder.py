@@ -97,7 +97,12 @@ def load_cross_encoder(name: str, new: bool = False) -> CrossEncoder:
     base = origin(name)
     settings = {"num_labels": 1} if new or has_delta(name) else {}
     model, report = AutoModelForSequenceClassification.from_pretrained(
-        base, dtype=torch.float32, output_loading_info=True, **settings
+        base,
+        dtype=torch.float32,
+        output_loading_info=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        **settings,
     )
     if new and model.config.model_type != "bert":
         raise ModelError(f"{base} is a {model.config.model_type}: a ranker starts from a BERT.")
@@ -120,7 +125,7 @@ def load_cross_encoder(name: str, new: bool = False) -> CrossEncoder:
         raise ModelError(f"{name} is no cross-encoder: it has no {min(report['missing_keys'])}.")
     if model.config.num_labels != 1:
         raise ModelError(f"The ranker {Path(name).name} has {model.config.num_labels} outputs: one is needed.")
-    return CrossEncoder(model, AutoTokenizer.from_pretrained(base), mix).eval()
+    return CrossEncoder(model, AutoTokenizer.from_pretrained(base, trust_remote_code=False), mix).eval()
 
 
 def fresh_pooler(model: PreTrainedModel) -> None:

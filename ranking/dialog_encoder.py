@@ -64,11 +64,11 @@ def load_dialog_encoder(name: str = "") -> DialogEncoder:
     base = origin(name)
     if has_delta(name) and "lags" not in stored_names(name):
         raise ModelError(f"{Path(name).name} is a ranker: `kith train retriever` makes a retriever.")
-    kind = AutoConfig.from_pretrained(base).model_type
+    kind = AutoConfig.from_pretrained(base, trust_remote_code=False).model_type
     if kind != "bert":  # transformers would take what it can of its weights, and random ones for the rest
         raise ModelError(f"{base} is a {kind}: a retriever starts from a BERT.")
-    bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32)
-    model = DialogEncoder(bert, AutoTokenizer.from_pretrained(base))
+    bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True)
+    model = DialogEncoder(bert, AutoTokenizer.from_pretrained(base, trust_remote_code=False))
     if has_delta(name):
         state = with_delta(name, bert.state_dict())
         model.lags.data = state.pop("lags")

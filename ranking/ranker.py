@@ -27,7 +27,9 @@ class CrossEncoderRanker:
             own = trained_version(name) if has_delta(name) else Path(name).name
             self.version = own if name else starter_version(STARTER)
             self.model = load_cross_encoder(name or str(STARTER))
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except ModelError:
+            raise
+        except Exception as error:  # a broken folder makes the libraries raise all kinds, the tokenizers plain ones
             raise ModelError(f"The ranker {name or STARTER} cannot be loaded: {error}") from error
 
     @torch.inference_mode()

@@ -84,9 +84,11 @@ class HubToxicity:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(name)
-            self.model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True).eval()
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            self.tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            self.model = AutoModelForSequenceClassification.from_pretrained(
+                name, use_safetensors=True, trust_remote_code=False
+            ).eval()
+        except Exception as error:  # a broken folder makes the libraries raise all kinds, the tokenizers plain ones
             raise ModelError(f"The safety model {name} cannot be loaded: {error}") from error
         labels = self.model.config.id2label
         self.version = Path(name).name

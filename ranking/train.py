@@ -121,7 +121,9 @@ def train_ranker(run: RankerTraining) -> dict[str, Any]:
         raise CorpusError("Nothing to train on: neither dialogs nor votes of the train split were found.")
     try:
         model = load_cross_encoder(run.base, new=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # as for any model
         raise ModelError(f"The base {run.base} cannot be loaded: {error}") from error
     for parameter in model.model.base_model.embeddings.parameters():
         parameter.requires_grad = False
@@ -210,7 +212,9 @@ def save(run: RankerTraining, model: CrossEncoder, facts: dict[str, Any]) -> Non
     """Writes the change from the base that the run, or the run that it goes on from, began with, and the facts. What
     the base lacks (some BERTs have no pooler) is random in each process, so it counts as new."""
     base = origin(run.base)
-    known, report = AutoModel.from_pretrained(base, dtype=torch.float32, output_loading_info=True)
+    known, report = AutoModel.from_pretrained(
+        base, dtype=torch.float32, output_loading_info=True, use_safetensors=True, trust_remote_code=False
+    )
     before = {name: value for name, value in known.state_dict().items() if name not in report["missing_keys"]}
     save_delta(run.out, base, before, model.state())
     settings = {k: [p.name for p in v] if isinstance(v, tuple) else v for k, v in asdict(run).items() if k != "out"}

@@ -88,7 +88,9 @@ def train_retriever(run: RetrieverTraining) -> dict[str, Any]:
     rated = [r for r in rated if r.dialog_id not in held]
     try:
         encoder = load_dialog_encoder(run.base)
-    except (OSError, ValueError, RuntimeError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # as for any model
         raise ModelError(f"The base {run.base} cannot be loaded: {error}") from error
     trained = train_vectors(encoder, runs, run) if runs else {}
     fresh = encoder_of(encoder, "in training")
@@ -98,7 +100,8 @@ def train_retriever(run: RetrieverTraining) -> dict[str, Any]:
     if (listening := fit_listening(fresh, rated)) is not None:
         encoder.listening = torch.from_numpy(listening)
     base = origin(run.base)
-    before = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32).state_dict()
+    bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True)
+    before = bert.state_dict()
     state = {**encoder.bert.state_dict(), "lags": encoder.lags, "likeness": encoder.likeness}
     if encoder.listening is not None:
         state["listening"] = encoder.listening

@@ -151,9 +151,9 @@ def load(file: Path, version: str) -> dict[bytes, NDArray[np.float16]]:
             if (tensors.metadata() or {}).get("version") != version:
                 return {}
             keys, vectors = tensors.get_tensor("keys"), tensors.get_tensor("vectors")
-    except (OSError, SafetensorError):
+            return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
+    except (OSError, SafetensorError, ValueError):
         return {}
-    return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
 
 
 def digest(text: str) -> bytes:

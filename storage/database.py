@@ -37,12 +37,16 @@ PRAGMAS = (
 )
 
 
+UNREADABLE = "The database URL cannot be read: it looks like sqlite:////folder/kith.db or postgresql://user@host/name."
+
+
 def open_database(url: str) -> Engine:
     """A database ready for use, made where there is none. Raises StoreError."""
     engine = engine_for(url)
     with explained(engine):
         if engine.dialect.name == "sqlite":
             _make_private(Path(str(engine.url.database)))
+        _try_options(engine)
         with writer(engine).begin() as connection:
             migrate(connection, shown(engine.url))
     return engine
@@ -51,7 +55,10 @@ def open_database(url: str) -> Engine:
 def engine_for(url: str) -> Engine:
     """The way to a database, which may not be there and is as it was left. Raises StoreError."""
     address = _address(url)
-    return _sqlite_engine(address) if address.get_backend_name() == "sqlite" else _postgres_engine(address)
+    try:
+        return _sqlite_engine(address) if address.get_backend_name() == "sqlite" else _postgres_engine(address)
+    except (ArgumentError, TypeError, ValueError):
+        raise StoreError(UNREADABLE) from None
 
 
 def shown(address: URL | str) -> str:
@@ -142,10 +149,8 @@ def _impatient(engine: Engine) -> Iterator[DBAPICursor]:
 def _address(url: str) -> URL:
     try:
         address = make_url(url.replace("postgres://", "postgresql://", 1))
-    except ArgumentError:
-        raise StoreError(
-            "The database URL cannot be read: it looks like sqlite:////folder/kith.db or postgresql://user@host/name."
-        ) from None
+    except (ArgumentError, ValueError):  # the latter of a port that is no number
+        raise StoreError(UNREADABLE) from None
     if address.get_backend_name() == "postgresql":
         return address.set(drivername="postgresql+psycopg")
     if address.get_backend_name() != "sqlite":
@@ -160,6 +165,16 @@ def _make_private(file: Path) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         file.touch(0o600, exist_ok=False)  # SQLite gives its logs the same mode
+
+
+def _try_options(engine: Engine) -> None:
+    """What stands behind the ? of a URL is read when a connection is made."""
+    try:
+        engine.connect().close()
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"The database URL has an option that cannot be ({error}): correct KITH_DATABASE_URL."
+        ) from None
 
 
 def _sqlite_engine(address: URL) -> Engine:

@@ -149,6 +149,19 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """The log at a glance, for who owns it."""
+
+    people: int
+    """Those who wrote since some time, as all but the last field."""
+    messages: int
+    turns: int
+    fallbacks: int
+    by_source: Mapping[str, tuple[int, int, int]]
+    """Turns, 👍 and 👎 of all times, by where the reply came from."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolEntry:
     """A reply that retrieval may say, with messages that it answers."""
 

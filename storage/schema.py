@@ -115,14 +115,18 @@ Index(
 
 
 class MessageRow(Base):
-    """What a person said."""
+    """What a person said. By person and time it is looked up for quotas."""
 
     __tablename__ = "message"
-    __table_args__ = (Index(None, "dialog_id", "id"), {"sqlite_autoincrement": True})  # an id never comes twice
+    __table_args__ = (
+        Index(None, "dialog_id", "id"),
+        Index(None, "person_id", "at"),
+        {"sqlite_autoincrement": True},  # an id never comes twice
+    )
 
     id: Mapped[int] = mapped_column(Number, primary_key=True)
     dialog_id: Mapped[str] = mapped_column(ForeignKey("dialog.id", ondelete="CASCADE"))
-    person_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     text: Mapped[str]
     update_key: Mapped[str] = mapped_column(unique=True)  # what brought it, such as "telegram:update id"
     external_id: Mapped[str] = mapped_column(index=True)  # the message's id in its chat; "" where there are none
@@ -200,6 +204,15 @@ class DeliveryRow(Base):
     chat: Mapped[str] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(primary_key=True)
     turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), index=True)
+
+
+class BlockRow(Base):
+    """A person or chat that an admin shut out by /block. It outlives /forget, or that would open the door again."""
+
+    __tablename__ = "block"
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # "telegram:42", "telegram:-100"
+    at: Mapped[datetime]
 
 
 class PoolEntryRow(Base):

@@ -6,10 +6,12 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, select
 
+from storage.dialog import Glance
 from storage.estimates import share
 from storage.schema import CandidateRow, MessageRow, PersonRow, TurnRow, VoteRow
 
@@ -80,6 +82,18 @@ def read_stats(connection: Connection) -> Stats:
         by_source=by_source,
         by_version=_by_version(connection),
         latency=_latency(connection),
+    )
+
+
+def read_glance(connection: Connection, since: datetime) -> Glance:
+    """What an owner asks for between two talks: little enough for a chat."""
+    messages, turns = MessageRow.at >= since, TurnRow.at >= since
+    return Glance(
+        people=_scalar(connection, func.count(MessageRow.person_id.distinct()).filter(messages)),
+        messages=_scalar(connection, func.count(MessageRow.id).filter(messages)),
+        turns=_scalar(connection, func.count(TurnRow.id).filter(turns)),
+        fallbacks=_scalar(connection, func.count(TurnRow.id).filter(turns, TurnRow.reason == "fallback")),
+        by_source={group.name: (group.turns, group.likes, group.dislikes) for group in _by_source(connection)},
     )
 
 

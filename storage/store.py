@@ -1,27 +1,19 @@
 """SqlDialogStore: the one door to the log. Rows in, values out; one method is one transaction.
 
-It is synchronous and thread-safe. One thread writes at a time, since SQLite allows no more and eight waiting ones
-would cost its 99th percentile 106 ms. What the methods do is in the modules of this package that they call.
+It is synchronous and thread-safe. What the methods do is in the modules of this package that they call.
 """
 
-import logging
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
-from threading import Lock
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection
-
-from storage import browse, messages, people, pool_rows, retention, rights, turns, votes
+from storage import admission, browse, messages, people, pool_rows, rights, turns, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
-from storage.copies import remove_copies
-from storage.database import SCRUB_BYTES, StoreError, cut_log, open_database, reader, scrub, writer
-from storage.dialog import Asked, Context, Person, PoolEntry, Turn, Vote
+from storage.database import StoreError
+from storage.deleting import Deleting
+from storage.dialog import Asked, Context, Glance, Person, PoolEntry, Turn, Vote
 from storage.pool_rows import LikedReply, PoolState
-from storage.retention import Expiry
+from storage.stats import read_glance
 from storage.turns import NotAddressed, UnknownTurn
 
 __all__ = [
@@ -37,10 +29,8 @@ __all__ = [
     "UnknownTurn",
 ]
 
-log = logging.getLogger(__name__)
 
-
-class SqlDialogStore:
+class SqlDialogStore(Deleting):
     """The log of dialogs in a SQL database.
 
     A chat is called "telegram:<chat id>", with a topic "telegram:<chat id>:<topic id>", or "console:<name>"; a person
@@ -49,35 +39,9 @@ class SqlDialogStore:
 
     def __init__(self, url: str, idle_hours: float = 12, context_messages: int = 200) -> None:
         """Opens the database, made where there is none and brought up to date. Raises StoreError."""
-        self._engine = open_database(url)
-        self._reader, self._writer = reader(self._engine), writer(self._engine)
-        self._one_writer = Lock()
+        super().__init__(url)
         self._idle = timedelta(hours=idle_hours)
         self._context_messages = context_messages
-        self._traces = False  # whether the file may hold some of rows that were forgotten
-
-    def close(self) -> None:
-        """Closes all connections."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the log, for exports and statistics."""
-        with self._reader.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._one_writer, self._writer.begin() as connection:
-            yield connection
 
     # People and chats
 
@@ -182,6 +146,33 @@ class SqlDialogStore:
         with self.reading() as connection:
             return turns.turn_at(connection, chat, external_id)
 
+    # Who may talk
+
+    def blocked(self) -> frozenset[str]:
+        """The persons and chats that were shut out by `block`."""
+        with self.reading() as connection:
+            return admission.blocked(connection)
+
+    def block(self, name: str) -> bool:
+        """Shuts a person or chat out; False when they were already."""
+        with self._writing() as connection:
+            return admission.block(connection, name)
+
+    def unblock(self, name: str) -> bool:
+        """Lets them in again; False when they were not shut out."""
+        with self._writing() as connection:
+            return admission.unblock(connection, name)
+
+    def asked_since(self, person_id: str, since: datetime, message_id: int | None = None) -> int:
+        """How many replies somebody asked for; `message_id` is the message that they want answered again."""
+        with self.reading() as connection:
+            return admission.asked_since(connection, person_id, since, message_id)
+
+    def was_taken(self, update_key: str) -> bool:
+        """Whether this update brought a message that is in the log."""
+        with self.reading() as connection:
+            return admission.was_taken(connection, update_key)
+
     # Votes
 
     def add_vote(self, vote: Vote, chat: str) -> Vote:
@@ -204,44 +195,6 @@ class SqlDialogStore:
         """Everything kept about a person, fit for JSON: person, chats, dialogs > messages > replies > votes ..."""
         with self.reading() as connection:
             return rights.personal_data(connection, person_id)
-
-    def forget(self, person_id: str) -> dict[str, int]:
-        """Deletes everything of a person for good; how many rows of each kind.
-
-        SQLite's file is rebuilt without them, unless it is larger than SCRUB_BYTES. What PostgreSQL keeps of deleted
-        rows goes with its vacuum; its own logs and backups are for its owner to see to.
-        """
-        with self._writing() as connection:
-            counts = rights.forget(connection, person_id)
-        self._traces = True
-        remove_copies(self._engine)
-        if not self.scrub():
-            log.warning("The database is in use or large: traces of forgotten rows stay in its file (docs/privacy.md).")
-        return counts
-
-    def prune(self, expiry: Expiry) -> int:
-        """Deletes a batch of what is kept no longer, the oldest first; how many messages, 0 when nothing is left."""
-        with self._writing() as connection:
-            count = retention.prune(connection, expiry)
-        if count:
-            remove_copies(self._engine)
-        return count
-
-    def count_expired(self, expiry: Expiry) -> dict[str, int]:
-        """How many rows of each kind `prune` would delete in the end."""
-        with self.reading() as connection:
-            return retention.count_expired(connection, expiry)
-
-    def scrub(self, rebuild: bool = False) -> bool:
-        """Cuts SQLite's log, so that deleted words are not in it, and rebuilds its file when somebody was forgotten
-        since that was done last, or, of any size, when it is to `rebuild` it. False when it must wait."""
-        with self._one_writer:
-            if not (rebuild or self._traces):
-                return cut_log(self._engine)
-            done = scrub(self._engine, math.inf if rebuild else SCRUB_BYTES)
-            remove_copies(self._engine)  # page for page, they have the traces as well
-        self._traces = self._traces and not done
-        return done
 
     # Pool
 
@@ -273,6 +226,11 @@ class SqlDialogStore:
             return pool_rows.liked_replies(connection, people)
 
     # For the owner
+
+    def glance(self, since: datetime) -> Glance:
+        """What happened since then, and the votes of all times."""
+        with self.reading() as connection:
+            return read_glance(connection, since)
 
     def dialogs(self, limit: int = 20) -> list[DialogSummary]:
         """The latest dialogs, newest first."""

@@ -11,10 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import delete
 
 from storage.schema import Base
 from storage.store import SqlDialogStore
+
+# The same examples each time, and no clock: what fails in one run fails in all.
+settings.register_profile(
+    "kith",
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("kith")
 
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 

@@ -22,6 +22,20 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("given", ["42,-100  telegram:7", '["42", -100, "telegram:7"]'])
+def test_ids_are_listed_in_the_environment_and_in_a_file(
+    place: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    if given.startswith("["):
+        (place / "kith.toml").write_text(f"allowed = {given}\nadmins = [1]\nminute_quota = 5\n")
+    else:
+        monkeypatch.setenv("KITH_ALLOWED", given)
+        (place / ".env").write_text("KITH_ADMINS=1\nKITH_MINUTE_QUOTA=5\n")
+    rules = load_settings().rules
+    assert rules.allowed == {"telegram:42", "telegram:-100", "telegram:7"}
+    assert (list(rules.admins), list(rules.blocked), rules.a_minute) == (["telegram:1"], [], 5)
+
+
 def test_everything_has_a_default() -> None:
     settings = load_settings()
     assert settings.telegram_bot_token is None
@@ -102,6 +116,9 @@ def test_so_does_one_in_kith_toml(place: Path) -> None:
         ("KITH_WEBHOOK_PORT", "70000"),
         ("KITH_REMOTE_URL", "localhost:8000"),
         ("KITH_LOG_LEVEL", "LOUD"),
+        ("KITH_ADMINS", "@ann"),
+        ("KITH_BLOCKED", "42 nobody"),
+        ("KITH_DAY_QUOTA", "-1"),
         ("TELEGRAM_API_URL", "ftp://example.org"),
         ("KITH_RANKER", "/no/such/folder"),
         ("KITH_GENERATOR", "./nowhere"),

@@ -14,7 +14,7 @@ import pytest
 from bot_api import TOKEN, BotApi
 from fixed_answers import FixedAnswers, conversation_with, empty_log
 from pydantic import SecretStr
-from serving_bot import keep_alone, serving, settings_for
+from serving_bot import free_port, keep_alone, serving, settings_for
 
 from bot.settings import Settings, UserError
 from bot.telegram_chat import check_token, run
@@ -31,12 +31,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialog
 @pytest.fixture
 async def answers(store: SqlDialogStore) -> FixedAnswers:
     return FixedAnswers(store)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_a_signal_stops_it_after_the_replies_under_way(answers: FixedAnswers) -> None:

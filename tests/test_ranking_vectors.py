@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from spoken import context
 
 from ranking import vectors
@@ -121,7 +121,9 @@ def test_a_cache_of_another_model_and_one_that_is_broken_or_missing_are_passed_o
     other, broken = tmp_path / "other.safetensors", tmp_path / "broken.safetensors"
     Encoder(model, LAGS, "v2").save(other, TEXTS)
     broken.write_bytes(other.read_bytes()[:40])
-    assert Encoder(model, LAGS, "v1", [other, broken, tmp_path / "missing.safetensors"]).known == {}
+    uneven = tmp_path / "uneven.safetensors"
+    save_file({"keys": np.zeros((3, 8), np.uint8), "vectors": np.zeros((2, 4), np.float16)}, uneven, {"version": "v1"})
+    assert Encoder(model, LAGS, "v1", [other, broken, uneven, tmp_path / "missing.safetensors"]).known == {}
 
 
 def test_an_empty_cache_is_a_cache(encoder: Encoder, tmp_path: Path) -> None:

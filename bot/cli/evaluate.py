@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.measuring import bot_run, generator_run, measure, pool_rows, ranking_run
+from bot.cli.models import model
 from bot.cli.output import Json, show_json, show_table
 from bot.cli.tables import show_ranking, show_rows
 
@@ -21,7 +22,9 @@ app = typer.Typer(help="Measure the models against baselines.", no_args_is_help=
 Data = Annotated[list[Path], typer.Option(help="Dialogs: file or folder, can be repeated.")]
 Votes = Annotated[list[Path], typer.Option(help="Rated replies: file or folder, can be repeated.")]
 Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
-Models = Annotated[list[str] | None, typer.Option(help="Folder or hub id, can be repeated; default: yours.")]
+Models = Annotated[
+    list[str] | None, typer.Option(help="Folder or hub id, can be repeated; default: yours.", callback=model)
+]
 Positions = Annotated[int, typer.Option(help="Questions of each source at the most.", min=20)]
 Judge = Annotated[str, typer.Option(help="Vote model that judges the whole bot; default: the shipped one.")]
 SelfPlay = Annotated[int, typer.Option(help="Dialogs of the bot with itself; 0 for none.", min=0)]

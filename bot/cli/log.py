@@ -3,7 +3,7 @@
 
 import re
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 dialogs = typer.Typer(help="Look at dialogs.", no_args_is_help=True)
 app.add_typer(dialogs, name="dialogs")
+
+MOST = 10**9
+"""More rows than any log has; far higher numbers no database takes."""
 
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 A_TIME = "2026-12-31 or 2026-12-31T18:00:00"
@@ -38,7 +41,7 @@ def export(
     liked: Annotated[bool, typer.Option("--liked", help="Only replies with a 👍.")] = False,
     disliked: Annotated[bool, typer.Option("--disliked", help="Only replies with a 👎 (both: with a vote).")] = False,
     source: Annotated[str | None, typer.Option(help="Only replies of this source, such as retrieval.")] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="So many records at most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, max=MOST, help="So many records at most.")] = None,
     real_names: Annotated[bool, typer.Option("--real-names", help="Ids of people and chats, not pseudonyms.")] = False,
     unredacted: Annotated[bool, typer.Option("--unredacted", help="Texts as they were written.")] = False,
     as_json: Json = False,
@@ -92,7 +95,7 @@ def stats(as_json: Json = False) -> None:
 
 @dialogs.command("list")
 def list_dialogs(
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many.")] = 20,
     as_json: Json = False,
 ) -> None:
     """Show the latest dialogs."""
@@ -211,8 +214,13 @@ def open_log() -> "SqlDialogStore":
 
 
 def local(time: datetime | None) -> datetime | None:
-    """A time that was typed is of this machine's zone."""
-    return None if time is None else time.astimezone()
+    """A time that was typed is of this machine's zone. Raises UserError for one that its calendar has not."""
+    from bot.settings import UserError
+
+    try:
+        return None if time is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UserError(f"{time:%Y-%m-%d} is out of range: name a later or an earlier day.") from None
 
 
 def approval_row(group: "Approval") -> tuple[object, ...]:

@@ -24,7 +24,8 @@ Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")
 
 def show_json(document: Any) -> None:
     """Prints a document to standard output; dataclasses become objects, times ISO 8601."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))
+    text = json.dumps(document, ensure_ascii=False, indent=2, default=_plain)
+    typer.echo(text.encode("utf-8", "backslashreplace").decode())  # half a character becomes its escape
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
@@ -34,12 +35,14 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     from rich.table import Table
     from rich.text import Text
 
+    from bot.console_screen import printable
+
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         justify: JustifyMethod = "right" if name.startswith("#") else "left"
         table.add_column(name.removeprefix("#"), justify=justify, overflow="fold", no_wrap=name in WHOLE)
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*(Text(printable(_cell(value))) for value in row))
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
     Console(highlight=False, width=None if known else PIPE_WIDTH).print(table)
 

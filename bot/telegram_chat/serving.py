@@ -17,8 +17,10 @@ from telegram.ext import Application, BaseUpdateProcessor
 
 from bot.conversation import Conversation
 from bot.settings import Settings, UserError
-from bot.telegram_chat.listening import Listening
+from bot.telegram_chat.admitting import Door
+from bot.telegram_chat.listening import UpdateRequest
 from bot.telegram_chat.pressing import Pressing
+from bot.telegram_chat.reading import without_content
 from bot.telegram_chat.sending import attempt
 from bot.telegram_chat.talking import App, Talking
 from bot.texts import DEFAULT_LANGUAGE, Texts
@@ -57,6 +59,7 @@ async def run(settings: Settings, conversation: Conversation, heard: Callable[[]
     refuses, an API server or a webhook that cannot be used.
     """
     application = _application(settings, heard)
+    Door(conversation).register(application)
     talking = Talking(conversation)
     talking.register(application)
     Pressing(conversation, talking).register(application)
@@ -83,6 +86,7 @@ async def check_token(settings: Settings) -> str:
 def _application(settings: Settings, heard: Callable[[], None] = lambda: None) -> App:
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("telegram.ext.Updater").addFilter(without_content)
     if settings.telegram_bot_token is None:
         raise UserError("There is no Telegram token: set TELEGRAM_BOT_TOKEN to the one that @BotFather gave you.")
     root = settings.telegram_api_url.rstrip("/")
@@ -92,7 +96,7 @@ def _application(settings: Settings, heard: Callable[[], None] = lambda: None) -
             .token(settings.telegram_bot_token.get_secret_value())
             .base_url(f"{root}/bot")
             .base_file_url(f"{root}/file/bot")
-            .get_updates_request(Listening(heard))
+            .get_updates_request(UpdateRequest(heard))
             .concurrent_updates(ChatOrder())
             .build()
         )

@@ -67,9 +67,15 @@ class Talking:
         if not text:
             return
         key, message_id = f"telegram:{context.bot.id}:{update.update_id}", str(message.message_id)
-        asked = await self._conversation.take(place.chat, account(user.id), text, key, message_id, user.language_code)
+        quote = None if place.private else message.message_id
+        try:
+            asked = await self._conversation.take(
+                place.chat, account(user.id), text, key, message_id, user.language_code
+            )
+        except Refused as refused:  # a quota is used up
+            await send(context.bot, place, str(refused), quote=quote)
+            return
         if asked is not None:
-            quote = None if place.private else message.message_id
             self.reply_later(update, context, place, await self._person(user), asked, quote)
 
     async def edited(self, update: Update, context: Context) -> None:

@@ -4,11 +4,10 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +32,7 @@ from ranking.ranker import CrossEncoderRanker
 from ranking.retriever import Retriever, build_index
 from ranking.taste import STARTER as TASTE
 from ranking.taste import load_taste
-from storage.dialog import Asked, PoolEntry, Turn
+from storage.dialog import PoolEntry
 from storage.store import SqlDialogStore
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ def texts_of(entries: Iterable[PoolEntry]) -> set[str]:
     return {text for entry in entries for text in (entry.reply, *entry.contexts)}
 
 
-async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Path, batch_runs: Lock) -> None:
+async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Path, batcher: Batcher) -> None:
     """Lets a retriever that serves search the pool as it is now; turns go on meanwhile, in the old one.
 
     New texts are embedded a few at a time, since the encoder serves turns in between. The new index takes the old one's
@@ -142,10 +141,9 @@ async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Pat
     index = await asyncio.to_thread(build_index, entries, encoder)
 
     def swap() -> None:
-        with batch_runs:
-            retriever.index = index
+        retriever.index = index
 
-    await asyncio.to_thread(swap)
+    await batcher.between(swap)
     log.info("the pool changed: retrieval is %s now", retriever.version)
     await asyncio.to_thread(lambda: encoder.save(vectors, sorted(texts_of(entries))))
 
@@ -172,15 +170,10 @@ async def open_bot(settings: Settings) -> AsyncIterator[Conversation]:
         state = store.pool_state()  # before the pool is read: a change in between is found by the first look
         retriever = load_retriever(settings, store) if settings.retrieved else None
         pipeline = assemble(settings, store, retriever)
-        batch_runs = Lock()
-
-        def answer(batch: Sequence[Asked]) -> list[Turn | LookupError]:
-            with batch_runs:
-                return pipeline.answer(batch)
-
-        async with Batcher(answer, settings.max_batch) as batcher, AsyncExitStack() as stack:
+        batcher = Batcher(pipeline.answer, settings.max_batch, settings.turn_seconds)
+        async with batcher, AsyncExitStack() as stack:
             if retriever:
-                take_up = partial(take_up_pool, retriever, store, vectors_file(settings), batch_runs)
+                take_up = partial(take_up_pool, retriever, store, vectors_file(settings), batcher)
                 await stack.enter_async_context(watching(store.pool_state, take_up, state))
             personas = load_personas(settings.personas_dir)
             yield Conversation(store, batcher.answer, load_texts(), personas, settings.persona)

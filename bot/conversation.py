@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from bot.inbox import Inbox, InboxStore
 from bot.personas import Persona
 from bot.texts import Texts
 from storage.dialog import REASONS, Asked, Person, Turn, Vote, VoteKind, VoteValue
@@ -19,7 +20,7 @@ Answerer: TypeAlias = Callable[[Asked], Awaitable[Turn]]
 """A message that was taken in, its logged turn out."""
 
 
-class ConversationStore(Protocol):
+class ConversationStore(InboxStore, Protocol):
     """What a conversation needs of a store; `storage.store.SqlDialogStore` says what each method does."""
 
     def person(self, person_id: str, language: str = "") -> Person: ...
@@ -37,7 +38,7 @@ class ConversationStore(Protocol):
         self, chat: str, person_id: str, text: str, update_key: str, external_id: str = "", language: str = ""
     ) -> Asked | None: ...
     def edit(self, chat: str, external_id: str, text: str) -> bool: ...
-    def ask_again(self, turn_id: str, person_id: str) -> Asked: ...
+    def ask_again(self, turn_id: str, person_id: str, update_key: str = "") -> Asked: ...
     def new_dialog(self, chat: str) -> str: ...
     def add_delivery(self, turn_id: str, chat: str, external_ids: Sequence[str]) -> None: ...
     def turn(self, turn_id: str) -> Turn | None: ...
@@ -84,6 +85,7 @@ class Conversation:
     ) -> None:
         """`persona` is the one of chats that chose none."""
         self._store = store
+        self.inbox = Inbox(store)
         self.answer = answer
         self.texts = texts
         self._personas = personas
@@ -149,11 +151,11 @@ class Conversation:
             raise Refused(self.say(person, "not_addressed"))
         return last.id
 
-    async def ask_again(self, chat: str, person: Person, turn_id: str = "") -> Asked:
+    async def ask_again(self, chat: str, person: Person, turn_id: str = "", update_key: str = "") -> Asked:
         """Sends back the reply that `may_retry` tells, and asks its message again. Raises Refused."""
         last_id = await self.may_retry(chat, person, turn_id)
         try:
-            return await asyncio.to_thread(self._store.ask_again, last_id, person.id)
+            return await asyncio.to_thread(self._store.ask_again, last_id, person.id, update_key)
         except (UnknownTurn, NotAddressed):  # forgotten or answered anew in between
             raise Refused(self.say(person, "retry_old")) from None
 

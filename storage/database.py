@@ -6,13 +6,16 @@ SQLite and PostgreSQL (by psycopg 3) are served. What a person can mend is a Sto
 import json
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase
 
 BUSY_SECONDS = 30
@@ -91,6 +94,17 @@ def scrub(engine: Engine) -> bool:
     finally:
         pooled.close()
     return row is not None and row[0] == 0
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns a fault of the database (locked, full, away ...) into a StoreError; what was wrong may be right later."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        orig = error.orig if isinstance(error, DBAPIError) else error
+        reason = str(orig).strip().partition("\n")[0]
+        raise StoreError(f"The database cannot be used ({reason}): see to it, and try again.") from error
 
 
 def _address(url: str) -> URL:

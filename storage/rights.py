@@ -20,6 +20,7 @@ from storage.schema import (
     VoteEventRow,
     VoteRow,
 )
+from storage.updates import forget_received
 
 Document: TypeAlias = dict[str, Any]
 
@@ -27,7 +28,8 @@ Document: TypeAlias = dict[str, Any]
 def personal_data(connection: Connection, person_id: str) -> Document:
     """Everything kept about a person, fit for JSON; times are ISO 8601. `person` is null when they are unknown.
 
-    Of a group there are their own messages and the replies to these.
+    Of a group there are their own messages and the replies to these. Updates that are in hand at this moment are not
+    among it: they are deleted when they are done, and what they say is in the log by then.
     """
     rows = {row: _documents(connection, row, mine) for row, mine in _kept_about(person_id).items()}
     for name, row in {
@@ -52,6 +54,7 @@ def forget(connection: Connection, person_id: str) -> dict[str, int]:
     kinds = MessageRow, TurnRow, CandidateRow, VoteRow, VoteEventRow, PersonRow
     counts = {row.__tablename__: _count(connection, row, mine[row]) for row in kinds}
     counts["pool_entry"] = forget_in_pool(connection, person_id)
+    forget_received(connection, person_id)
     chats = list(connection.scalars(select(ChatRow.key).where(mine[ChatRow]).with_for_update()))
     connection.execute(delete(PersonRow).where(PersonRow.id == person_id))  # messages, turns and votes go with it
     silent = DialogRow.chat.in_(chats), ~exists().where(MessageRow.dialog_id == DialogRow.id)

@@ -14,14 +14,15 @@ from typing import Any, Self
 
 from sqlalchemy import Connection
 
-from storage import browse, messages, people, pool_rows, rights, turns, votes
+from storage import browse, messages, people, pool_rows, rights, turns, updates, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
-from storage.database import StoreError, open_database, reader, scrub, writer
-from storage.dialog import Asked, Context, Person, PoolEntry, Turn, Vote
+from storage.database import StoreError, explained, open_database, reader, scrub, writer
+from storage.dialog import Asked, Context, Person, PoolEntry, Received, Turn, Vote
 from storage.pool_rows import LikedReply, PoolState
-from storage.turns import NotAddressed, UnknownTurn
+from storage.turns import AlreadyAnswered, NotAddressed, UnknownTurn
 
 __all__ = [
+    "AlreadyAnswered",
     "DialogSummary",
     "LikedReply",
     "LoggedDialog",
@@ -67,13 +68,30 @@ class SqlDialogStore:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the log, for exports and statistics."""
-        with self._reader.begin() as connection:
+        with explained(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._one_writer, self._writer.begin() as connection:
+        with self._one_writer, explained(), self._writer.begin() as connection:
             yield connection
+
+    # Updates
+
+    def receive(self, received: Received) -> bool:
+        """Keeps an update of a front end until `finish`; False when it came before."""
+        with self._writing() as connection:
+            return updates.receive(connection, received)
+
+    def unfinished(self, prefix: str) -> list[Received]:
+        """The updates whose keys begin with `prefix` and that were never done, in order; each is tried once more."""
+        with self._writing() as connection:
+            return updates.unfinished(connection, prefix)
+
+    def finish(self, key: str) -> None:
+        """Marks an update as done and deletes what it said."""
+        with self._writing() as connection:
+            updates.finish(connection, key)
 
     # People and chats
 
@@ -122,18 +140,31 @@ class SqlDialogStore:
         with self._writing() as connection:
             return messages.take(connection, chat, person_id, text, update_key, external_id, language, idle=self._idle)
 
+    def taken(self, update_key: str) -> Asked | None:
+        """A message that `take` kept before."""
+        with self.reading() as connection:
+            return messages.taken(connection, update_key)
+
     def edit(self, chat: str, external_id: str, text: str) -> bool:
         """Gives a user's message its new text; False when it is unknown."""
         with self._writing() as connection:
             return messages.edit(connection, chat, external_id, text)
 
-    def ask_again(self, turn_id: str, person_id: str) -> Asked:
+    def ask_again(self, turn_id: str, person_id: str, update_key: str = "") -> Asked:
         """Marks a reply as sent back, which keeps its row, and asks the same message again.
 
-        Only the latest turn of a dialog can be asked again. Raises UnknownTurn, NotAddressed.
+        Only the latest turn of a dialog can be asked again. `asked_again` knows what the update `update_key` asked.
+        Raises UnknownTurn, NotAddressed.
         """
         with self._writing() as connection:
-            return turns.ask_again(connection, turn_id, person_id)
+            asked = turns.ask_again(connection, turn_id, person_id)
+            updates.note_sent_back(connection, update_key, turn_id)
+            return asked
+
+    def asked_again(self, update_key: str) -> Asked | None:
+        """What this unfinished update asked again already."""
+        with self.reading() as connection:
+            return updates.asked_again(connection, update_key)
 
     def new_dialog(self, chat: str) -> str:
         """Begins a fresh dialog in a chat, and returns its id."""
@@ -149,7 +180,7 @@ class SqlDialogStore:
             return turns.context_of(connection, asked, self._context_messages)
 
     def add_turn(self, turn: Turn) -> None:
-        """Keeps a turn with all its candidates. Raises UnknownTurn when its message was forgotten."""
+        """Keeps a turn with all its candidates. Raises UnknownTurn when its message was forgotten, AlreadyAnswered."""
         with self._writing() as connection:
             turns.add_turn(connection, turn)
 
@@ -157,6 +188,11 @@ class SqlDialogStore:
         """Keeps which messages of the front end show a reply. Raises UnknownTurn."""
         with self._writing() as connection:
             turns.add_delivery(connection, turn_id, chat, external_ids)
+
+    def answer_to(self, asked: Asked) -> tuple[Turn, int] | None:
+        """The turn that answers what was asked, if it has one, and how many messages show its reply already."""
+        with self.reading() as connection:
+            return turns.answer_to(connection, asked)
 
     def turn(self, turn_id: str) -> Turn | None:
         """A turn as it was logged, or None."""

@@ -17,7 +17,7 @@ BIRTH = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def asked(number: int) -> Asked:
-    return Asked(number, "dialog", "console:ann")
+    return Asked(number, f"dialog {number}", "console:ann")
 
 
 def turn(message: Asked) -> Turn:

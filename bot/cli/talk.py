@@ -1,8 +1,10 @@
 """`kith run`, `kith chat` and `kith doctor`: talking, and whether all is there for it."""
 
 import asyncio
+import os
 import re
 from contextlib import AsyncExitStack, suppress
+from threading import Timer
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from bot.settings import Settings
 
 app = typer.Typer()
+
+CLOSING_SECONDS = 2.5
+"""From the last reply to the end of the program."""
 
 NAME = re.compile(r"[\w.-]{1,64}")
 
@@ -58,12 +63,22 @@ def doctor(as_json: Json = False) -> None:
 
 
 async def serve(settings: "Settings") -> None:
-    """Telegram, until it is stopped."""
+    """Telegram, until it is stopped. What hangs then is not waited for: all that matters is in the store."""
     from bot import telegram_chat
     from bot.assemble import open_bot
 
     async with open_bot(settings) as conversation:
-        await telegram_chat.run(settings, conversation)
+        try:
+            await telegram_chat.run(settings, conversation)
+        finally:
+            exit_within(CLOSING_SECONDS)
+
+
+def exit_within(seconds: float) -> None:
+    """Ends the program by force if it has not ended by then."""
+    timer = Timer(seconds, os._exit, [0])
+    timer.daemon = True
+    timer.start()
 
 
 async def talk(settings: "Settings", name: str) -> None:

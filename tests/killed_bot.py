@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import alembic.autogenerate  # noqa: F401  (so that a forked bot need not import it)
+import alembic.autogenerate
 import alembic.command
 import alembic.script  # noqa: F401
 from bot_api import TOKEN

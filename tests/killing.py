@@ -2,8 +2,8 @@
 
     python tests/killing.py --kills 1000 [--database postgresql://kith@127.0.0.1/kith] [--seed 1]
 
-A fork server imports everything once; each life of the bot is a fork of it, ended by SIGKILL. Telegram and its people live
-in this process, so they outlive all of them.
+A fork server imports everything once; each life of the bot is a fork of it, ended by SIGKILL. Telegram and its people
+live in this process, so they outlive all of them.
 """
 
 import argparse
@@ -122,8 +122,7 @@ async def kill_often(kills: int, database: str, folder: Path, people: int = 6) -
             load.over = True
             async with asyncio.timeout(120):
                 await asyncio.gather(*talks)
-                while api.waiting() or unfinished(store):
-                    await asyncio.sleep(0.1)
+            await api.until(lambda: not api.waiting() and not unfinished(store))
             bot.terminate()
             await asyncio.to_thread(bot.join)
             seen = count(api, store, load, window)

@@ -68,17 +68,25 @@ async def soak(people: int, messages: int, hours: int, folder: Path) -> dict[str
     async with BotApi() as api:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("KITH_", "TELEGRAM_"))}
         environment = kept | {
-            "PYTHONPATH": str(ROOT), "KITH_DATA_DIR": str(folder), "SSL_CERT_DIR": str(folder), "KITH_LOG_LEVEL":
-            "WARNING", "TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_API_URL": api.url, }  # fmt: skip command =
-            sys.executable, "-c", "from bot.cli import main; raise SystemExit(main(['run']))" bot = await
-            asyncio.create_subprocess_exec(*command, env=environment, cwd=folder) friends = [api.person(f"Person
-            {number}") for number in range(people)] said, samples, left = lines(), [], messages for hour in
-            range(hours): now = round(left / (hours - hour)) left -= now await asyncio.gather(*(an_hour(person, now,
-            said) for person in friends)) samples.append(measured(bot.pid)) print(hour + 1, samples[-1],
-            file=sys.stderr, flush=True) bot.send_signal(signal.SIGTERM) code = await bot.wait() warm, end =
-            samples[min(WARM_HOURS, hours) - 1], samples[-1] growth = round(100 * (end["MiB"] / warm["MiB"] - 1), 1)
-            return {"people": people, "messages": people * messages, "warm": warm, "end": end, "growth %": growth,
-            "exit": code}
+            "PYTHONPATH": str(ROOT), "SSL_CERT_DIR": str(folder),
+            "KITH_DATA_DIR": str(folder), "KITH_LOG_LEVEL": "WARNING",
+            "TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_API_URL": api.url,
+        }  # fmt: skip
+        command = sys.executable, "-c", "from bot.cli import main; raise SystemExit(main(['run']))"
+        bot = await asyncio.create_subprocess_exec(*command, env=environment, cwd=folder)
+        friends = [api.person(f"Person {number}") for number in range(people)]
+        said, samples, left = lines(), [], messages
+        for hour in range(hours):
+            now = round(left / (hours - hour))
+            left -= now
+            await asyncio.gather(*(an_hour(person, now, said) for person in friends))
+            samples.append(measured(bot.pid))
+            print(hour + 1, samples[-1], file=sys.stderr, flush=True)
+        bot.send_signal(signal.SIGTERM)
+        code = await bot.wait()
+    warm, end = samples[min(WARM_HOURS, hours) - 1], samples[-1]
+    growth = round(100 * (end["MiB"] / warm["MiB"] - 1), 1)
+    return {"people": people, "messages": people * messages, "warm": warm, "end": end, "growth %": growth, "exit": code}
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """A bot that may be killed at any moment: the real front end, store, batcher and pipeline; only the models are missing.
 
 To "message 7" it says "About message 7.", after 🔁 "About message 7 (1).", and to "long 7" something of two messages.
+At "hang" its model hangs for ever.
 """
 
 import asyncio
@@ -57,6 +58,8 @@ async def serve(settings: Settings, database: str) -> None:
 def reply(contexts: Sequence[Context]) -> list[list[Candidate]]:
     """A source that takes as long as a small model."""
     time.sleep(random.uniform(0, 0.03))
+    while any(context.last == "hang" for context in contexts):
+        time.sleep(1)
     return [[Candidate(said_to(context.last, len(context.rejected)), "retrieval", 1.0)] for context in contexts]
 
 

@@ -23,9 +23,10 @@ from bot_api import BotApi
 from killed_bot import live, said_to
 from sqlalchemy import func, select
 from telegram_people import Chat, Json, Somebody
+from turn_values import not_done
 
 from bot.splitting import split
-from storage.schema import MessageRow, ReceivedRow, TurnRow
+from storage.schema import MessageRow, TurnRow
 from storage.store import SqlDialogStore
 
 LONGEST_LIFE = 1.6
@@ -122,18 +123,11 @@ async def kill_often(kills: int, database: str, folder: Path, people: int = 6) -
             load.over = True
             async with asyncio.timeout(120):
                 await asyncio.gather(*talks)
-            await api.until(lambda: not api.waiting() and not unfinished(store))
+            await api.until(lambda: not api.waiting() and not not_done(store))
             bot.terminate()
             await asyncio.to_thread(bot.join)
             seen = count(api, store, load, window)
     return {"kills": kills, **seen, "seconds": round(time.monotonic() - started)}
-
-
-def unfinished(store: SqlDialogStore) -> int:
-    """Updates that are not done."""
-    with store.reading() as connection:
-        which = ReceivedRow.body.is_not(None)
-        return connection.execute(select(func.count()).select_from(ReceivedRow).where(which)).scalar_one()
 
 
 def count(api: BotApi, store: SqlDialogStore, load: Load, window: Window) -> dict[str, object]:

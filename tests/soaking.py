@@ -3,7 +3,8 @@
     python tests/soaking.py [--people 50] [--messages 40] [--hours 24]
 
 It runs `kith run` with the shipped models and a new database against the loopback Bot API. The people say in each
-"hour" what they would say in one, all at once, vote, send replies back and use commands; then the process is measured.
+"hour" what they would say in one, a few of them at a time, vote, send replies back and use commands; then the process
+is measured.
 """
 
 import argparse
@@ -21,6 +22,9 @@ from bot_api import TOKEN, BotApi
 from telegram_people import Json, Somebody
 
 ROOT = Path(__file__).parent.parent
+AT_ONCE = 4
+"""People who write in the same moment."""
+
 WARM_HOURS = 4
 """Until then caches fill and libraries load what they need."""
 
@@ -32,24 +36,25 @@ def lines() -> list[str]:
 
 
 async def hears(person: Somebody) -> Json:
-    """The bot's next message; sixteen turns at once take a while."""
-    return await asyncio.wait_for(person.chat.unread.get(), 120)
+    """The bot's next message."""
+    return await asyncio.wait_for(person.chat.unread.get(), 300)
 
 
-async def an_hour(person: Somebody, messages: int, said: list[str]) -> None:
+async def an_hour(person: Somebody, messages: int, said: list[str], room: asyncio.Semaphore) -> None:
     """What somebody does in one."""
     for _ in range(messages):
-        person.say(random.choice(said))
-        reply = await hears(person)
-        chance = random.random()
-        if chance < 0.3:
-            person.press(reply, random.choice("👍👎"))
-        elif chance < 0.4:
-            person.press(reply, "🔁")
-            await hears(person)
-        elif chance < 0.5:
-            person.say(random.choice(["/help", "/feedback on", "/privacy", "/export", "/new"]))
-            await hears(person)
+        async with room:
+            person.say(random.choice(said))
+            reply = await hears(person)
+            chance = random.random()
+            if chance < 0.3:
+                person.press(reply, random.choice("👍👎"))
+            elif chance < 0.4:
+                person.press(reply, "🔁")
+                await hears(person)
+            elif chance < 0.5:
+                person.say(random.choice(["/help", "/feedback on", "/privacy", "/export", "/new"]))
+                await hears(person)
 
 
 def measured(process: int) -> dict[str, int]:
@@ -75,11 +80,11 @@ async def soak(people: int, messages: int, hours: int, folder: Path) -> dict[str
         command = sys.executable, "-c", "from bot.cli import main; raise SystemExit(main(['run']))"
         bot = await asyncio.create_subprocess_exec(*command, env=environment, cwd=folder)
         friends = [api.person(f"Person {number}") for number in range(people)]
-        said, samples, left = lines(), [], messages
+        said, room, samples, left = lines(), asyncio.Semaphore(AT_ONCE), [], messages
         for hour in range(hours):
             now = round(left / (hours - hour))
             left -= now
-            await asyncio.gather(*(an_hour(person, now, said) for person in friends))
+            await asyncio.gather(*(an_hour(person, now, said, room) for person in friends))
             samples.append(measured(bot.pid))
             print(hour + 1, samples[-1], file=sys.stderr, flush=True)
         bot.send_signal(signal.SIGTERM)

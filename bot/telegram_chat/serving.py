@@ -29,7 +29,7 @@ CHATTY = ("telegram", "httpx", "httpcore", "tornado")
 """Loggers that tell addresses, which hold the token, or whole updates, which hold what people say."""
 
 
-FINISH_SECONDS = 6.0
+FINISH_SECONDS = 5.0
 """How long the end waits for replies under way. With the closing of the rest it is over within 10 s, after which
 service managers lose their patience."""
 

@@ -12,7 +12,7 @@ from serving_bot import keep_alone, serving, settings_for
 from telegram import Bot
 from telegram.error import NetworkError
 from telegram_people import Chat
-from turn_values import not_done
+from turn_values import not_done, turn_for
 
 from bot.settings import UserError
 from bot.telegram_chat import run, sending
@@ -152,6 +152,18 @@ async def test_messages_to_all_are_sent_at_a_pace(monkeypatch: pytest.MonkeyPatc
         await pace.process_request(call, (), {}, method, {}, None)
     assert len(waited) == 3 and waited == sorted(waited)
     assert waited[-1] > 1.5 * sending.PACE_SECONDS
+
+
+async def test_the_turn_of_a_batch_that_was_given_up_is_said_when_it_came_first_after_all(
+    api: BotApi, answers: FixedAnswers, store: SqlDialogStore
+) -> None:
+    ann = api.person("Ann")
+    answers.hold()
+    ann.say("hi")
+    store.add_turn(turn_for(await answers.next(), "From the slow one."))
+    answers.release()
+    assert await heard(ann.chat) == "From the slow one."
+    assert ann.chat.unread.empty()
 
 
 # Two copies

@@ -95,6 +95,30 @@ async def test_the_webhook_answers_telegram_and_refuses_who_does_not_know_the_se
         assert (await ann.chat.hears())["text"] == "You said: still there?"
 
 
+async def test_a_webhook_that_telegram_calls_twice_is_heard_once_and_one_that_could_not_be_kept_is_not_confirmed(
+    answers: FixedAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, secret = free_port(), "a-secret"
+    address = f"http://127.0.0.1:{port}/hook"
+    headers = {"Content-Type": "application/json", "X-Telegram-Bot-Api-Secret-Token": secret}
+    async with (
+        BotApi() as api,
+        serving(api, answers, webhook_url=address, webhook_port=port, webhook_secret=SecretStr(secret)),
+        httpx.AsyncClient() as telegram,
+    ):
+        ann = api.person("Ann")
+        ann.say("hi")
+        await ann.chat.hears()
+        again = await telegram.post(address, content=json.dumps(api.latest_update), headers=headers)
+        assert again.status_code == 200
+        with monkeypatch.context() as fault:
+            fault.setattr(answers.store, "receive", lambda received: 1 / 0)
+            other = json.dumps(api.latest_update | {"update_id": 5})
+            assert (await telegram.post(address, content=other, headers=headers)).status_code == 500
+        ann.say("and then?")
+        assert (await ann.chat.hears())["text"] == "You said: and then?"
+
+
 async def test_check_token_tells_the_bots_name(store: SqlDialogStore) -> None:
     async with BotApi() as api:
         assert await check_token(settings_for(api)) == "@kith_bot"

@@ -16,7 +16,8 @@ from bot.buttons import reply_buttons
 from bot.conversation import Conversation, Refused
 from bot.telegram_chat.sending import Context, Place, account, send, typing
 from bot.telegram_chat.updates import UpdateQueue, key_of, persistent
-from storage.dialog import Asked, Person, now
+from storage.dialog import Asked, Person, Turn, now
+from storage.store import AlreadyAnswered
 
 
 class Replying:
@@ -103,9 +104,8 @@ class Replying:
         answered = await self._conversation.inbox.answer_to(asked)
         if answered is None:
             async with typing(bot, place):
-                turn, shown = await self._conversation.answer(asked), 0
-        else:
-            turn, shown = answered
+                answered = await self._answer(asked)
+        turn, shown = answered
         buttons = reply_buttons(turn.id, self._conversation.texts.of(person.language)) if person.buttons else []
 
         @persistent
@@ -113,6 +113,15 @@ class Replying:
             await self._conversation.shown(turn.id, account(place.chat_id), [str(message_id)])
 
         await send(bot, place, turn.decision.reply, buttons, quote, shown, note)
+
+    async def _answer(self, asked: Asked) -> tuple[Turn, int]:
+        try:
+            return await self._conversation.answer(asked), 0
+        except AlreadyAnswered:  # a batch that was given up came to its end after all
+            answered = await self._conversation.inbox.answer_to(asked)
+            if answered is None:
+                raise
+            return answered
 
     def _is_late(self, update: Update) -> bool:
         message = update.effective_message

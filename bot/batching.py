@@ -7,6 +7,7 @@ begun anew on another one.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -69,6 +70,8 @@ class Batcher:
         self._worker = Worker()
         self._at_hand: Future[Any] = Future()
         self._loop: asyncio.Task[None] | None = None
+        self._began: float | None = None
+        self._ended: float | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.create_task(self._run())
@@ -88,6 +91,27 @@ class Batcher:
         if self._at_hand.running():
             await asyncio.wait([asyncio.wrap_future(self._at_hand)], timeout=PARTING_SECONDS)
 
+    @property
+    def running(self) -> bool:
+        """Whether messages are taken."""
+        return self._loop is not None and not self._loop.done()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for the batch that runs."""
+        return sum(len(queue) for queue in list(self._waiting.values()))
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the batch that runs has taken; 0 when none does."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """How long ago the last batch ended; None when there was none."""
+        return None if self._ended is None else time.monotonic() - self._ended
+
     async def answer(self, asked: Asked) -> Turn:
         """The turn for a message; what the pipeline raises for its batch is raised to each of its callers, a
         TimeoutError when it hangs. Callers that are without a turn at the end are cancelled."""
@@ -106,7 +130,7 @@ class Batcher:
         await done
 
     def _check_open(self) -> None:
-        if self._loop is None or self._loop.done():
+        if not self.running:
             raise RuntimeError("The batcher is closed.")
 
     async def _run(self) -> None:
@@ -139,6 +163,7 @@ class Batcher:
         return batch
 
     async def _run_batch(self, batch: Sequence[Waiting]) -> None:
+        self._began = time.monotonic()
         try:
             (outcome,) = await asyncio.gather(self._outcome([asked for asked, _ in batch]), return_exceptions=True)
             answers = [outcome] * len(batch) if isinstance(outcome, BaseException) else outcome
@@ -150,6 +175,7 @@ class Batcher:
                 else:
                     future.set_result(answer)
         finally:  # at the end of the bot this is cancelled, and nobody should wait for ever
+            self._began, self._ended = None, time.monotonic()
             for _, future in batch:
                 future.cancel()
 

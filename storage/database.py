@@ -97,7 +97,7 @@ def scrub(engine: Engine) -> bool:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def usable() -> Iterator[None]:
     """Turns a fault of the database (locked, full, away ...) into a StoreError; what was wrong may be right later."""
     try:
         yield

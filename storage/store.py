@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from storage import browse, messages, people, pool_rows, rights, turns, updates, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
-from storage.database import StoreError, explained, open_database, reader, scrub, writer
+from storage.database import StoreError, open_database, reader, scrub, usable, writer
 from storage.dialog import Asked, Context, Person, PoolEntry, Received, Turn, Vote
 from storage.pool_rows import LikedReply, PoolState
 from storage.turns import AlreadyAnswered, NotAddressed, UnknownTurn
@@ -68,12 +68,12 @@ class SqlDialogStore:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the log, for exports and statistics."""
-        with explained(), self._reader.begin() as connection:
+        with usable(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._one_writer, explained(), self._writer.begin() as connection:
+        with self._one_writer, usable(), self._writer.begin() as connection:
             yield connection
 
     # Updates

@@ -66,8 +66,11 @@ async def test_those_that_come_while_a_batch_runs_make_up_the_next_one() -> None
     async with Batcher(models) as batcher:
         first = await models.hold_on(batcher)
         others = await ask(batcher, 1, 2, 3)
+        assert (batcher.waiting, batcher.idle_seconds) == (3, None) and batcher.busy_seconds > 0
         models.free.set()
         turns = await asyncio.gather(first, *others)
+        await asyncio.sleep(0)
+        assert (batcher.waiting, batcher.busy_seconds) == (0, 0) and batcher.idle_seconds is not None
     assert models.batches == [[0], [1, 2, 3]]
     assert turns == [turn(asked(number)) for number in range(4)]
 

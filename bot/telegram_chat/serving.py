@@ -90,7 +90,6 @@ def _application(settings: Settings, updates: asyncio.Queue[object]) -> App:
             .base_url(f"{root}/bot")
             .base_file_url(f"{root}/file/bot")
             .read_timeout(READ_SECONDS)
-            .get_updates_read_timeout(READ_SECONDS)
             .rate_limiter(Pace())
             .update_queue(updates)
             .concurrent_updates(ChatOrder(updates) if isinstance(updates, UpdateQueue) else False)

@@ -11,9 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import alembic.autogenerate
-import alembic.command
-import alembic.script  # noqa: F401
+# What the libraries import when they are used, so that a forked bot need not.
+import httpcore  # noqa: F401
 from bot_api import TOKEN
 from pydantic import SecretStr
 

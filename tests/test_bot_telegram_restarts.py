@@ -1,5 +1,6 @@
 """What a crash leaves behind, and what the next start makes of it; and a database that cannot be used for a while."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -7,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from bot_api import ApiError, BotApi
-from fixed_answers import FixedAnswers, empty_log
-from serving_bot import keep_alone, serving
+from fixed_answers import FixedAnswers, conversation_with, empty_log
+from serving_bot import keep_alone, serving, settings_for
 from sqlalchemy import event, update
-from telegram_people import Chat, Json
+from telegram_people import PATIENCE, Chat, Json
 from turn_values import not_done
 
-from bot.telegram_chat import sending, updates
+from bot.telegram_chat import run, sending, updates
 from bot.telegram_chat import serving as serving_module
 from bot.texts import load_texts
 from storage.schema import ReceivedRow
@@ -191,6 +192,21 @@ async def test_a_retry_that_was_cut_off_is_gone_on_with_and_sends_back_no_second
             assert await heard(ann.chat) == "You said (1): two"
             await done(api, store)
         assert turns(store, ann.user) == ["You said: one", "You said: two", "You said (1): two"]
+
+
+async def test_the_end_waits_neither_for_a_network_that_is_gone_nor_for_what_cannot_be_sent(
+    answers: FixedAnswers, store: SqlDialogStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with BotApi() as api:
+        ann = api.person("Ann")
+        api.refusals += [ApiError(502, "Bad Gateway") for _ in range(1000)]
+        bot = asyncio.create_task(run(settings_for(api), conversation_with(answers)))
+        ann.say("hi")
+        await api.until(lambda: api.called("sendMessage"))
+    await api.until(lambda: caplog.text.count("asking Telegram for updates failed") > 1)  # now it waits before the next
+    bot.cancel()
+    await asyncio.wait_for(asyncio.gather(bot, return_exceptions=True), PATIENCE)
+    assert not_done(store) == 1
 
 
 async def test_updates_that_come_twice_are_handled_once(answers: FixedAnswers, store: SqlDialogStore) -> None:

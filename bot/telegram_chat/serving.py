@@ -33,6 +33,9 @@ FINISH_SECONDS = 5.0
 """How long the end waits for replies under way. With the closing of the rest it is over within 10 s, after which
 service managers lose their patience."""
 
+CLOSE_SECONDS = 1.0
+"""How long what was cancelled, and the connections, may take to end."""
+
 NEWCOMER_SECONDS = 60.0
 """Of two copies on one token the younger one stops: one that meets another this soon after its start."""
 
@@ -166,27 +169,29 @@ def _signals(ended: "asyncio.Future[None]") -> Iterator[None]:
 
 async def _finish(application: App, updates: UpdateQueue) -> None:
     """Takes no more updates, finishes those that were taken as far as there is time, and closes."""
-    try:
-        async with asyncio.timeout(FINISH_SECONDS):
-            updater = application.updater
-            if updater and updater.running:
-                with suppress(
-                    InvalidToken
-                ):  # a token withdrawn while we ran ended the polling, and is raised again here
-                    await updater.stop()
-            if application.running:
-                await updates.join()  # their replies are awaited by stop() only while it is running
-                await application.stop()
-    except TimeoutError:
+    end = asyncio.create_task(_end(application, updates))
+    # Not a timeout, which cancels what it waits for, once: the library's end of polling takes that as a hint only.
+    await asyncio.wait([end], timeout=FINISH_SECONDS)
+    if not end.done():
         log.warning("there is no more time: what is not done is left for the next start")
-        for task in updates.tasks:
+        for task in (*updates.tasks, end):
             task.cancel()
-        await asyncio.gather(*updates.tasks, return_exceptions=True)
-        if application.running:
-            await application.stop()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(1):
-            await application.shutdown()
+        await asyncio.wait([end, *updates.tasks], timeout=CLOSE_SECONDS)
+    closing = asyncio.create_task(application.shutdown())
+    await asyncio.wait([closing], timeout=CLOSE_SECONDS)
+    for task in end, closing:
+        if task.done() and not task.cancelled() and (error := task.exception()):
+            log.warning("the end was not clean: %s: %s", type(error).__name__, error)
+
+
+async def _end(application: App, updates: UpdateQueue) -> None:
+    updater = application.updater
+    if updater and updater.running:
+        with suppress(InvalidToken):  # a token withdrawn while we ran ended the polling, and is raised again here
+            await updater.stop()
+    if application.running:
+        await updates.join()  # their replies are awaited by stop() only while it is running
+        await application.stop()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from turn_values import not_done
 from bot.telegram_chat import run, sending, updates
 from bot.telegram_chat import serving as serving_module
 from bot.texts import load_texts
+from storage.dialog import Received
 from storage.schema import ReceivedRow
 from storage.store import SqlDialogStore, StoreError
 
@@ -254,6 +255,23 @@ async def test_what_brings_the_bot_down_each_time_is_set_aside(
             assert await heard(ann.chat) == TEXTS.say("en", "late")
             await done(api, store)
     assert "set aside" in caplog.text and "poison" not in caplog.text
+
+
+async def test_what_cannot_be_kept_or_read_is_in_nobodys_way(
+    answers: FixedAnswers, store: SqlDialogStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, body in enumerate(["no JSON", "{}", '{"update_id": "x", "message": 5}']):
+        store.receive(Received(f"{BOT}{number}", "", body))
+    async with BotApi() as api, serving(api, answers):
+        ann = api.person("Ann")
+        with monkeypatch.context() as fault:
+            fault.setattr(updates, "received", lambda update: 1 / 0)
+            ann.say("hi")
+            assert await heard(ann.chat) == "You said: hi"
+        ann.say("and now?")
+        assert await heard(ann.chat) == "You said: and now?"
+        await done(api, store)
+    assert caplog.text.count("cannot be read") == 3 and caplog.text.count("could not be written down") == 1
 
 
 # The database

@@ -49,23 +49,29 @@ class UpdateQueue(asyncio.Queue[object]):
         """What works on updates, to be cancelled when there is no more time for it."""
 
     async def put(self, item: object) -> None:
-        """Writes an update down first. Raises TelegramError when that fails: then it is not confirmed, and comes
-        again."""
-        if isinstance(item, Update):
-            if not concerns_us(item, item.get_bot()):
-                return
-            try:
-                new = await self._inbox.receive(received(item))
-            except Exception as error:  # any other class of error would end the polling for good
-                raise TelegramError(f"an update could not be written down: {error}") from error
-            if not new:
-                return
-        await super().put(item)
+        """Writes an update down first. Raises TelegramError when the database fails: then it is not confirmed, and
+        comes again. Any other class of error would end the polling for good."""
+        if not isinstance(item, Update) or (concerns_us(item, item.get_bot()) and await self._is_new(item)):
+            await super().put(item)
+
+    async def _is_new(self, update: Update) -> bool:
+        try:
+            return await self._inbox.receive(received(update))
+        except StoreError as error:
+            raise TelegramError(f"an update could not be written down: {error}") from error
+        except Exception:  # offered again it would fail again, and hold up all that come after it
+            log.exception("an update could not be written down, and is handled without")
+            return True
 
     async def replay(self, bot: Bot) -> None:
         """Queues what was not done at the end of the run before."""
         for each in await self._inbox.unfinished(f"telegram:{bot.id}:"):
-            update = Update.de_json(json.loads(each.body), bot)
+            try:
+                update = Update.de_json(json.loads(each.body), bot)
+            except Exception:  # the library changed what it reads, say: the bot must start all the same
+                log.exception("an update that was kept cannot be read, and is left out")
+                await self._inbox.finish(each.key)
+                continue
             if each.tries > TRIES:
                 log.error("an update was begun %d times without an end: it is set aside", TRIES)
                 self.set_aside.add(update.update_id)

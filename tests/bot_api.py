@@ -78,7 +78,7 @@ class BotApi:
         self._allowed: set[str] | None = None
         self._changed = asyncio.Event()
         self._open = True
-        self.polls = 0
+        self._polls = 0
         self._pushing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -143,7 +143,7 @@ class BotApi:
 
     def forget_the_dead(self) -> None:
         """Ends the long polls of bots that were killed, as Telegram does when their connections end."""
-        self.polls += 1
+        self._polls += 1
         self._notify()
 
     def _notify(self) -> None:
@@ -187,14 +187,14 @@ class BotApi:
             self.hiccups -= 1
             raise ApiError(502, "Bad Gateway")
         self._updates = [update for update in self._updates if update["update_id"] >= offset]
-        self.polls += 1
-        poll = self.polls
+        self._polls += 1
+        poll = self._polls
         self._notify()  # ends the one before
         try:
             async with asyncio.timeout(rest.get("timeout", 0)):
                 while not self._updates and self._open:
                     await self._changed.wait()
-                    if poll != self.polls:
+                    if poll != self._polls:
                         raise ApiError(409, "Conflict: terminated by other getUpdates request")
         except TimeoutError:
             return []

@@ -1,8 +1,7 @@
-"""What a crash leaves behind, and what the next start makes of it; and a database that cannot be used for a while."""
+"""What a crash leaves behind, and what the next start makes of it."""
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from bot_api import ApiError, BotApi
 from fixed_answers import FixedAnswers, conversation_with, empty_log
 from serving_bot import keep_alone, serving, settings_for
-from sqlalchemy import event, update
+from sqlalchemy import update
 from telegram_people import PATIENCE, Chat, Json
 from turn_values import not_done
 
@@ -19,7 +18,7 @@ from bot.telegram_chat import serving as serving_module
 from bot.texts import load_texts
 from storage.dialog import Received
 from storage.schema import ReceivedRow
-from storage.store import SqlDialogStore, StoreError
+from storage.store import SqlDialogStore
 
 TEXTS = load_texts()
 BOT = "telegram:123456:"
@@ -31,7 +30,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialog
     monkeypatch.setattr(serving_module, "FINISH_SECONDS", 0.3)
     monkeypatch.setattr(updates, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(sending, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("storage.database.BUSY_SECONDS", 0.05)
     with empty_log(tmp_path) as store:
         yield store
 
@@ -272,55 +270,3 @@ async def test_what_cannot_be_kept_or_read_is_in_nobodys_way(
         assert await heard(ann.chat) == "You said: and now?"
         await done(api, store)
     assert caplog.text.count("cannot be read") == 3 and caplog.text.count("could not be written down") == 1
-
-
-# The database
-
-
-async def test_while_the_database_is_locked_nothing_is_confirmed_and_then_all_is_answered(
-    answers: FixedAnswers, store: SqlDialogStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with BotApi() as api, serving(api, answers):
-        ann = api.person("Ann")
-        with sqlite3.connect(tmp_path / "kith.db", isolation_level=None) as other:
-            other.execute("BEGIN IMMEDIATE")
-            ann.say("hi")
-            await api.until(lambda: "could not be written down" in caplog.text)
-            assert api.waiting() == 1
-        assert await heard(ann.chat) == "You said: hi"
-        await done(api, store)
-        assert said(store, ann.user) == ["hi"]
-
-
-async def test_while_the_disk_is_full_nothing_is_confirmed_and_then_all_is_answered(
-    answers: FixedAnswers, store: SqlDialogStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    pages = [1]
-
-    @event.listens_for(store._engine, "checkout")
-    def limit(connection: sqlite3.Connection, *_: object) -> None:
-        connection.execute(f"PRAGMA max_page_count={pages[0]}")  # SQLite takes what there is as the least
-
-    async with BotApi() as api, serving(api, answers):
-        ann = api.person("Ann")
-        ann.say("x" * 4096)
-        await api.until(lambda: "full" in caplog.text)
-        assert api.waiting() == 1 and said(store, ann.user) == []
-        pages[0] = 1_000_000
-        await ann.chat.hears()
-        await done(api, store)
-        assert said(store, ann.user) == ["x" * 4096]
-
-
-async def test_a_database_that_fails_in_the_middle_of_a_turn_delays_the_reply(
-    answers: FixedAnswers, store: SqlDialogStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with BotApi() as api, serving(api, answers):
-        ann = api.person("Ann")
-        answers.error = StoreError("The database cannot be used (disk I/O error): see to it, and try again.")
-        ann.say("hi")
-        await api.until(lambda: caplog.text.count("trying again") > 2)
-        answers.error = None
-        assert await heard(ann.chat) == "You said: hi"
-        await done(api, store)
-        assert turns(store, ann.user) == ["You said: hi"]

@@ -126,9 +126,9 @@ class BotApi:
         self._updates.append(update)
         self._notify()
 
-    async def until(self, condition: Callable[[], object]) -> None:
+    async def until(self, condition: Callable[[], object], patience: float = PATIENCE) -> None:
         """Waits until something is so: looks at each call and, as the log changes without one, every 20 ms."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             while not condition():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), 0.02)

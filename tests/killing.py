@@ -32,8 +32,11 @@ from storage.store import SqlDialogStore
 LONGEST_LIFE = 40
 """Calls of the Bot API, of which a start takes five: a life is as long on a busy machine as on an idle one."""
 
-MOMENT = 0.03
-"""Seconds after a call within which the kill falls: a call takes some milliseconds, as does what follows it."""
+PATIENCE = 600
+"""Seconds after which something hangs; on a machine that is busy with other things a start can take a minute."""
+
+MOMENT = 0.05
+"""Seconds from a call to the kill, on average: a call takes some milliseconds, as does what follows it."""
 
 
 @dataclass
@@ -120,9 +123,8 @@ async def kill_often(
                 bot = processes.Process(target=live, args=(database, api.url, folder / "log"))
                 last = len(api.calls) + random.randint(0, LONGEST_LIFE)
                 bot.start()
-                with suppress(TimeoutError):
-                    await api.until(lambda last=last: len(api.calls) >= last)  # type: ignore[misc]
-                await asyncio.sleep(random.uniform(0, MOMENT))
+                await api.until(lambda last=last: len(api.calls) >= last, PATIENCE)  # type: ignore[misc]
+                await asyncio.sleep(random.expovariate(1 / MOMENT))
                 assert bot.is_alive(), (folder / "log").read_text()[-2000:]
                 bot.kill()
                 await asyncio.to_thread(bot.join)
@@ -131,9 +133,8 @@ async def kill_often(
             bot = processes.Process(target=live, args=(database, api.url, folder / "log"))
             bot.start()
             load.over = True
-            async with asyncio.timeout(120):
-                await asyncio.gather(*talks)
-            await api.until(lambda: not api.waiting() and not not_done(store))
+            await asyncio.wait_for(asyncio.gather(*talks), PATIENCE)
+            await api.until(lambda: not api.waiting() and not not_done(store), PATIENCE)
             bot.terminate()
             await asyncio.to_thread(bot.join)
             seen = count(api, store, load, window)

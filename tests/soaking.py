@@ -1,10 +1,10 @@
 """A day of many people in a few minutes: does the bot's memory grow, does it lose file handles?
 
-    python tests/soaking.py [--people 50] [--messages 40] [--hours 24]
+    python tests/soaking.py [--people 50] [--messages 40] [--hours 24] [--without-models]
 
-It runs `kith run` with the shipped models and a new database against the loopback Bot API. The people say in each
-"hour" what they would say in one, a few of them at a time, vote, send replies back and use commands; then the process
-is measured.
+It runs `kith run` with the shipped models, or the bot of killed_bot.py, which has none, on a new database against the
+loopback Bot API. The people say in each "hour" what they would say in one, a few of them at a time, vote, send replies
+back and use commands; then the process is measured.
 """
 
 import argparse
@@ -68,16 +68,21 @@ def measured(process: int) -> dict[str, int]:
     }
 
 
-async def soak(people: int, messages: int, hours: int, folder: Path) -> dict[str, object]:
+WITH_MODELS = "from bot.cli import main; raise SystemExit(main(['run']))"
+WITHOUT = "import sys; from pathlib import Path; from killed_bot import live; live(*sys.argv[1:3], Path(sys.argv[3]))"
+
+
+async def soak(people: int, messages: int, hours: int, models: bool, folder: Path) -> dict[str, object]:
     """What was measured after each hour, and the growth from WARM_HOURS to the end."""
     async with BotApi() as api:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("KITH_", "TELEGRAM_"))}
         environment = kept | {
-            "PYTHONPATH": str(ROOT), "SSL_CERT_DIR": str(folder),
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "SSL_CERT_DIR": str(folder),
             "KITH_DATA_DIR": str(folder), "KITH_LOG_LEVEL": "WARNING",
             "TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_API_URL": api.url,
         }  # fmt: skip
-        command = sys.executable, "-c", "from bot.cli import main; raise SystemExit(main(['run']))"
+        arguments = [WITH_MODELS] if models else [WITHOUT, f"sqlite:///{folder}/kith.db", api.url, str(folder / "log")]
+        command = sys.executable, "-c", *arguments
         bot = await asyncio.create_subprocess_exec(*command, env=environment, cwd=folder)
         friends = [api.person(f"Person {number}") for number in range(people)]
         said, room, samples, left = lines(), asyncio.Semaphore(AT_ONCE), [], messages
@@ -99,10 +104,12 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--messages", type=int, default=40, help="of each person")
     parser.add_argument("--hours", type=int, default=24)
+    parser.add_argument("--without-models", action="store_true")
     options = parser.parse_args()
     random.seed(1)
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(asyncio.run(soak(options.people, options.messages, options.hours, Path(folder)))))
+        sizes = options.people, options.messages, options.hours
+        print(json.dumps(asyncio.run(soak(*sizes, not options.without_models, Path(folder)))))
 
 
 if __name__ == "__main__":

@@ -237,6 +237,21 @@ async def test_what_waited_too_long_is_apologised_for_once_in_a_chat_and_kept_in
         assert said(store, ann.user) == ["one", "two", "I am fine now"]
 
 
+async def test_a_reply_that_was_logged_is_sent_after_the_apology(answers: FixedAnswers, store: SqlDialogStore) -> None:
+    async with BotApi() as api:
+        ann = api.person("Ann")
+        api.refusals += [ApiError(502, "Bad Gateway") for _ in range(1000)]
+        async with serving(api, answers):
+            ann.say("hi")
+            await api.until(lambda: api.called("sendMessage"))
+        api.refusals.clear()
+        async with serving(api, answers, late_minutes=1e-9):
+            assert await heard(ann.chat) == TEXTS.say("en", "late")
+            assert await heard(ann.chat) == "You said: hi"
+            await done(api, store)
+        assert turns(store, ann.user) == ["You said: hi"]
+
+
 async def test_what_brings_the_bot_down_each_time_is_set_aside(
     answers: FixedAnswers, store: SqlDialogStore, caplog: pytest.LogCaptureFixture
 ) -> None:

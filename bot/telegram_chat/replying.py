@@ -34,12 +34,17 @@ class Replying:
     async def reply_in_time(
         self, update: Update, context: Context, place: Place, person: Person, asked: Asked, quote: int | None
     ) -> None:
-        """Answers later, unless it is too late for that, or too many messages of the chat wait: then once a word of
-        it."""
-        if self._is_late(update) and not await self._begun(asked):
-            await self._tell_once(context.bot, place, person, "late")
-            return
-        self._told.discard((place.chat, "late"))
+        """Answers later, unless it is too late for that, or too many messages of the chat wait: then once a word of it.
+        A reply that is in the log already is sent all the same: the dialog goes on as if it had been heard."""
+        set_aside = update.update_id in self._updates.set_aside
+        if set_aside or self._is_late(update):
+            answered = await self._conversation.inbox.answer_to(asked)
+            if answered is None or not answered[1]:
+                await self._tell_once(context.bot, place, person, "late")
+            if answered is None or set_aside:
+                return
+        else:
+            self._told.discard((place.chat, "late"))
         if await self.room(context.bot, place, person):
             self.reply_later(update, context, place, person, asked, quote)
 
@@ -125,12 +130,7 @@ class Replying:
 
     def _is_late(self, update: Update) -> bool:
         message = update.effective_message
-        old = message is not None and now() - message.date > self._late
-        return old or update.update_id in self._updates.set_aside
-
-    async def _begun(self, asked: Asked) -> bool:
-        answered = await self._conversation.inbox.answer_to(asked)
-        return answered is not None and answered[1] > 0
+        return message is not None and now() - message.date > self._late
 
     async def _tell_once(self, bot: Bot, place: Place, person: Person, key: str) -> None:
         if (place.chat, key) not in self._told:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import torch
@@ -174,7 +173,7 @@ def read_pool(store: SqlDialogStore) -> list[PoolEntry]:
     return [*curated(), *store.pool_entries()]
 
 
-async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Path, batch_runs: Lock) -> None:
+async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Path, batcher: Batcher) -> None:
     """Lets a retriever that serves search the pool as it is now; turns go on meanwhile, in the old one.
 
     New texts are embedded a few at a time, since the encoder serves turns in between. The new index takes the old one's
@@ -188,10 +187,9 @@ async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Pat
     index = await asyncio.to_thread(build_index, entries, encoder)
 
     def swap() -> None:
-        with batch_runs:
-            retriever.index = index
+        retriever.index = index
 
-    await asyncio.to_thread(swap)
+    await batcher.between(swap)
     log.info("the pool changed: retrieval is %s now", retriever.version)
     await asyncio.to_thread(lambda: encoder.save(vectors, sorted(texts_of(entries))))
 
@@ -222,7 +220,6 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
         state = store.pool_state()  # before the pool is read: a change in between is found by the first look
         retriever = load_retriever(settings, store) if settings.retrieved else None
         pipeline = assemble(settings, store, retriever)
-        batch_runs = Lock()
         metrics = Metrics() if updates and settings.metrics_port else None
 
         def watch(event: Turn | Vote) -> None:
@@ -231,22 +228,22 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
                 metrics.watch(event)
 
         def answer(batch: Sequence[Asked]) -> list[Turn | LookupError]:
-            with batch_runs:
-                turns = pipeline.answer(batch)
+            turns = pipeline.answer(batch)
             for turn in turns:
                 if isinstance(turn, Turn):
                     watch(turn)
             return turns
 
-        async with Batcher(answer, settings.max_batch) as batcher, AsyncExitStack() as stack:
+        batcher = Batcher(answer, settings.max_batch, settings.turn_seconds)
+        async with batcher, AsyncExitStack() as stack:
             if retriever:
-                take_up = partial(take_up_pool, retriever, store, vectors_file(settings), batch_runs)
+                take_up = partial(take_up_pool, retriever, store, vectors_file(settings), batcher)
                 await stack.enter_async_context(watching(store.pool_state, take_up, state))
             if metrics and updates and settings.metrics_port:
                 metrics.decided_by(pipeline.versions())
                 metrics.measure(lambda: batcher.waiting, lambda: batcher.busy_seconds)
                 stack.enter_context(counting_errors(metrics))
-                health = Health(updates, batcher, store.pool_state, stuck_seconds(settings))
+                health = Health(updates, batcher, store.updates_in_hand, settings.turn_seconds)
                 pages = health_pages(settings.metrics_listen, settings.metrics_port, health, metrics.registry)
                 stack.enter_context(pages)
 
@@ -269,8 +266,3 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
                 watch=watch,
                 forgotten=lambda: asyncio.to_thread(trim_vectors, settings, store),
             )
-
-
-def stuck_seconds(settings: Settings) -> float:
-    """How long a batch may take before it is taken to hang: a minute, and what a remote generator's two tries may."""
-    return 60 + (2 * settings.remote_timeout if settings.remote_url else 0)

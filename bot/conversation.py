@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from bot.conversation_store import ConversationStore
 from bot.events import Watch, log_event
+from bot.inbox import Inbox
 from bot.personas import Persona
 from bot.questions import Choice, Question
 from bot.rights import Refused as Refused
@@ -41,6 +42,7 @@ class Conversation:
         """`persona` is the one of chats that chose none. `opted_out_hours` is told to who asks what is kept; `watch` is
         told of votes. `forgotten` is awaited after somebody was: what is kept of them outside the store goes then."""
         self.rights = Rights(store, texts, rules or Rules())
+        self.inbox = Inbox(store)
         self._store = store
         self.answer = answer
         self.texts = texts
@@ -72,7 +74,7 @@ class Conversation:
         """Commits what somebody said, before anything slow; None when it was taken before. Raises Refused."""
         self.rights.admit(chat, self.stranger(person_id, language))
         over = await asyncio.to_thread(self.rights.over, person_id)
-        if over and not await asyncio.to_thread(self._store.was_taken, update_key):
+        if over and not await self.inbox.taken(update_key):
             raise self.rights.refused(person_id, await self.person(person_id), over)
         spoken = self.texts.language(language)
         return await asyncio.to_thread(self._store.take, chat, person_id, text, update_key, external_id, spoken)
@@ -117,11 +119,11 @@ class Conversation:
             raise self.rights.refused(person.id, person, over)
         return last.id
 
-    async def ask_again(self, chat: str, person: Person, turn_id: str = "") -> Asked:
+    async def ask_again(self, chat: str, person: Person, turn_id: str = "", update_key: str = "") -> Asked:
         """Sends back the reply that `may_retry` tells, and asks its message again. Raises Refused."""
         last_id = await self.may_retry(chat, person, turn_id)
         try:
-            return await asyncio.to_thread(self._store.ask_again, last_id, person.id)
+            return await asyncio.to_thread(self._store.ask_again, last_id, person.id, update_key)
         except (UnknownTurn, NotAddressed):  # forgotten or answered anew in between
             raise Refused(self.say(person, "retry_old")) from None
 

@@ -77,17 +77,19 @@ class Probe:
 class Health:
     """The parts of a bot. It is made in the loop that it asks after."""
 
-    def __init__(self, updates: Pulse, models: Models, database: Callable[[], object], stuck_seconds: float) -> None:
-        """`database` asks it something; a batch that takes longer than `stuck_seconds` is taken to hang."""
+    def __init__(self, updates: Pulse, models: Models, database: Callable[[], int], stuck_seconds: float) -> None:
+        """`database` asks it how many updates are in hand; a batch that takes longer than `stuck_seconds` is taken to
+        hang."""
         loop = asyncio.get_running_loop()
         self._models, self._updates, self._stuck = models, updates, stuck_seconds
+        self._in_hand = 0
 
         def turns_round() -> str:
             asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
             return self._listens()
 
         def answers() -> str:
-            database()
+            self._in_hand = database()
             return ""
 
         self._parts: Mapping[str, Look] = {
@@ -102,6 +104,7 @@ class Health:
         idle = self._models.idle_seconds
         return not any(wrong.values()), {
             **{name: words or "ok" for name, words in wrong.items()},
+            "updates_in_hand": None if wrong["database"] else self._in_hand,
             "waiting_messages": self._models.waiting,
             "batch_running_seconds": round(self._models.busy_seconds, 1),
             "last_turn_seconds_ago": None if idle is None else round(idle, 1),

@@ -1,14 +1,15 @@
 """The pipeline: messages that were asked in, decided and logged turns out. Turn-taking lives here, for every front end.
 
 Sources propose, scorers turn proposals into named numbers, the policy decides, the store keeps all of it. A source or a
-scorer that fails costs its candidates or its feature, never the person's answer. What is moderated reaches
-no model.
+scorer that fails costs its candidates or its feature, never the person's answer. One that hangs holds its caller; while
+it does, another caller goes on without it. What is moderated reaches no model.
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from bot.protocols import DialogStore, Fallback, Moderation, Policy, Scorer, Source
 from storage.dialog import Asked, Candidate, Context, Decision, Scored, Turn, new_id
@@ -30,6 +31,8 @@ class Pipeline:
     default_persona: str
     versions: Callable[[], Mapping[str, str]]
     moderation: Moderation | None = None
+    busy: set[str] = field(default_factory=set)
+    """Sources and scorers at work."""
 
     def answer(self, batch: Sequence[Asked]) -> list[Turn | LookupError]:
         """One logged turn for each message, in their order, with one pass through each model for all of them. A message
@@ -89,8 +92,9 @@ class Pipeline:
         for name, source in self.sources.items() if contexts else ():
             started = time.perf_counter()
             try:
-                for known, more in zip(proposals, source(contexts), strict=True):
-                    known += more
+                with self._alone(name):
+                    for known, more in zip(proposals, source(contexts), strict=True):
+                        known += more
             except Exception:  # whatever a model raises, the other sources answer
                 log.exception("the source %s failed", name)
             seconds[name] = time.perf_counter() - started
@@ -104,14 +108,26 @@ class Pipeline:
         for name, scorer in self.scorers.items() if contexts else ():
             started = time.perf_counter()
             try:
-                for values, candidates, scores in zip(features, proposals, scorer(batch), strict=True):
-                    if len(scores) != len(candidates):
-                        raise ValueError(f"{len(scores)} scores for {len(candidates)} candidates")
-                    values[name] = scores
+                with self._alone(name):
+                    for values, candidates, scores in zip(features, proposals, scorer(batch), strict=True):
+                        if len(scores) != len(candidates):
+                            raise ValueError(f"{len(scores)} scores for {len(candidates)} candidates")
+                        values[name] = scores
             except Exception:  # a feature that is missing counts as 0; the turn goes on without it
                 log.exception("the scorer %s failed", name)
             seconds[name] = time.perf_counter() - started
         return features
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Nobody else is with this source or scorer. Raises TimeoutError when somebody is, who was given up."""
+        if name in self.busy:
+            raise TimeoutError(f"{name} still hangs in an earlier turn")
+        self.busy.add(name)
+        try:
+            yield
+        finally:
+            self.busy.discard(name)
 
     def _decide(
         self, asked: Asked, context: Context, candidates: Sequence[Candidate], features: Mapping[str, Sequence[float]]

@@ -143,6 +143,13 @@ class Settings(BaseSettings):
         description="hours of silence after which dialogs are deleted that may not be learnt from",
     )
     max_batch: int = Field(16, ge=1, le=256, description="chats answered in one pass")
+    turn_seconds: float = Field(
+        60, gt=0, le=3600, description="time for a reply, after which a model that hangs is left out"
+    )
+    max_waiting: int = Field(5, ge=1, le=1000, description="messages of a chat that may wait for their replies")
+    late_minutes: float = Field(
+        60, gt=0, le=1_000_000, description="age of a message that gets an apology instead of a reply"
+    )
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the models; 0: one a core")
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$",

@@ -36,8 +36,3 @@ def asked_since(connection: Connection, person_id: str, since: datetime, message
     )
     old = MessageRow.id == message_id, mine, ~recent  # asked for by itself: an OR would read all that they ever said
     return sum(connection.execute(n).scalar_one() for n in (messages, again.where(mine, recent), again.where(*old)))
-
-
-def was_taken(connection: Connection, update_key: str) -> bool:
-    """Whether this update brought a message that is in the log."""
-    return connection.scalar(select(MessageRow.id).where(MessageRow.update_key == update_key)) is not None

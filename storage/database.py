@@ -13,12 +13,24 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase
 
 from storage.migrating import StoreError, migrate
 
-__all__ = ["StoreError", "engine_for", "explained", "insert_new", "open_database", "reader", "scrub", "shown", "writer"]
+__all__ = [
+    "StoreError",
+    "engine_for",
+    "explained",
+    "insert_new",
+    "open_database",
+    "reader",
+    "scrub",
+    "shown",
+    "usable",
+    "writer",
+]
 
 BUSY_SECONDS = 30
 """How long SQLite waits for another process that writes."""
@@ -146,6 +158,17 @@ def _impatient(engine: Engine) -> Iterator[DBAPICursor]:
         pooled.close()
 
 
+@contextmanager
+def usable() -> Iterator[None]:
+    """Turns a fault of the database (locked, full, away ...) into a StoreError; what was wrong may be right later."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        orig = error.orig if isinstance(error, DBAPIError) else error
+        reason = str(orig).strip().partition("\n")[0]
+        raise StoreError(f"The database cannot be used ({reason}): see to it, and try again.") from error
+
+
 def _address(url: str) -> URL:
     try:
         address = make_url(url.replace("postgres://", "postgresql://", 1))
@@ -157,6 +180,8 @@ def _address(url: str) -> URL:
         raise StoreError(f"Kith keeps its log in SQLite or PostgreSQL, not in {address.drivername}: change the URL.")
     if address.database in (None, "", ":memory:") or str(address.database).startswith("file:"):
         raise StoreError("The log needs a file: give the database URL a path, such as sqlite:////folder/kith.db.")
+    if "\0" in str(address.database):
+        raise StoreError(UNREADABLE)
     return address.set(drivername="sqlite+pysqlcipher" if address.password else "sqlite")
 
 

@@ -7,7 +7,7 @@ thought of it.
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
@@ -120,6 +120,23 @@ class Turn:
     """What decided: the version of each model and of the policy, by name."""
     seconds: Mapping[str, float]
     """What it cost: seconds by stage (one entry a source and a scorer, and "policy")."""
+    at: datetime = field(default_factory=now)
+
+    def asked_again(self) -> Asked:
+        """Its message, to be answered anew because the reply was sent back."""
+        return replace(self.asked, retry_of=self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An update as a front end received it, to be kept until it is done."""
+
+    key: str
+    """What it is known by when it comes again."""
+    person_id: str
+    body: str
+    tries: int = 0
+    """How many starts of the bot found it undone."""
     at: datetime = field(default_factory=now)
 
 

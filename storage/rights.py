@@ -4,11 +4,13 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Connection, FromClause, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, delete, exists, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from storage.pool_rows import forget_in_pool
 from storage.schema import (
     Base,
+    BlockRow,
     CandidateRow,
     ChatRow,
     DeliveryRow,
@@ -17,16 +19,18 @@ from storage.schema import (
     PersonRow,
     PoolEntryRow,
     PoolEntryTurnRow,
+    ReceivedRow,
     TurnRow,
     VoteEventRow,
     VoteRow,
 )
+from storage.updates import forget_received
 
 Document: TypeAlias = dict[str, Any]
 
-BESIDE: dict[str, Column[str]] = {}
-"""Tables that belong to no dialog, by their name in the document: the column with the person's id. A line here, such as
-`"updates": UpdateRow.__table__.c.person_id`, puts a table into /export and takes its rows away with /forget."""
+BESIDE: dict[str, InstrumentedAttribute[str]] = {"received": ReceivedRow.person_id, "blocked": BlockRow.id}
+"""Tables that belong to no dialog, by their name in the document: the column with the person's id. A line here puts a
+table into /export; what /forget does with its rows is said in `forget`."""
 
 NESTED: dict[str, tuple[type[Base], str, type[Base]]] = {
     "candidates": (CandidateRow, "turn_id", TurnRow),
@@ -54,22 +58,22 @@ def personal_data(connection: Connection, person_id: str) -> Document:
     document = {"person": next(iter(rows[PersonRow]), None), "chats": rows[ChatRow], "dialogs": rows[DialogRow]}
     document["pool"] = rows[PoolEntryRow]
     for name, column in BESIDE.items():
-        document[name] = _documents(connection, column.table, column == person_id)
+        document[name] = _documents(connection, column.class_.__table__, column == person_id)
     return document
 
 
 def forget(connection: Connection, person_id: str) -> dict[str, int]:
     """Deletes a person with their messages, the turns that answered these, their votes and their private chat.
 
-    Returns how many rows of each kind that were. Other people's rows in a group stay.
+    Returns how many rows of each kind that were. Other people's rows in a group stay, and so does it that an admin shut
+    the person out. Of updates in hand the keys stay: else these would come again.
     """
     mine = _kept_about(person_id)
     kinds = MessageRow, TurnRow, CandidateRow, VoteRow, VoteEventRow, PersonRow
     counts = {row.__tablename__: _count(connection, row, mine[row]) for row in kinds}
     counts["pool_entry"] = forget_in_pool(connection, MessageRow.person_id == person_id)
+    counts["received"] = forget_received(connection, ReceivedRow.person_id == person_id)
     chats = list(connection.scalars(select(ChatRow.key).where(mine[ChatRow]).with_for_update()))
-    for name, column in BESIDE.items():
-        counts[name] = connection.execute(delete(column.table).where(column == person_id)).rowcount
     connection.execute(delete(PersonRow).where(PersonRow.id == person_id))  # messages, turns and votes go with it
     silent = DialogRow.chat.in_(chats), ~exists().where(MessageRow.dialog_id == DialogRow.id)
     counts["dialog"] = connection.execute(delete(DialogRow).where(*silent)).rowcount

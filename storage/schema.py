@@ -5,6 +5,7 @@
                          turn -< vote          the opinion that stands; `vote_event` keeps how it came to be
                          turn -< delivery      where a reply appeared
                          turn -< pool_entry_turn >- pool_entry
+              received                     updates, until they are done
 
 A message goes with its dialog, and a turn with its message: deleting the message of a person deletes what answered it.
 """
@@ -204,6 +205,22 @@ class DeliveryRow(Base):
     chat: Mapped[str] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(primary_key=True)
     turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), index=True)
+
+
+class ReceivedRow(Base):
+    """An update of a front end. It is done when `body` is null: then the key alone stays, to know it by if it comes
+    again."""
+
+    __tablename__ = "received"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)  # in the order in which they came
+    key: Mapped[str] = mapped_column(unique=True)  # "telegram:bot id:update id"
+    person_id: Mapped[str] = mapped_column(index=True)  # "" when done; nobody need be known to write
+    body: Mapped[str | None]  # as the front end reads it
+    sent_back: Mapped[str]  # the turn that it sent back, or ""
+    tries: Mapped[int]  # starts of the bot that found it undone
+    at: Mapped[datetime]
 
 
 class BlockRow(Base):

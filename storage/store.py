@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from storage import admission, browse, messages, people, pool_rows, rights, turns, votes
+from storage import admission, browse, messages, people, pool_rows, rights, turns, updates, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
 from storage.database import StoreError
 from storage.deleting import Deleting
-from storage.dialog import Asked, Context, Glance, Person, PoolEntry, Turn, Vote
+from storage.dialog import Asked, Context, Glance, Person, PoolEntry, Received, Turn, Vote
 from storage.pool_rows import LikedReply, PoolState
 from storage.stats import read_glance
-from storage.turns import NotAddressed, UnknownTurn
+from storage.turns import AlreadyAnswered, NotAddressed, UnknownTurn
 
 __all__ = [
+    "AlreadyAnswered",
     "DialogSummary",
     "LikedReply",
     "LoggedDialog",
@@ -42,6 +43,28 @@ class SqlDialogStore(Deleting):
         super().__init__(url)
         self._idle = timedelta(hours=idle_hours)
         self._context_messages = context_messages
+
+    # Updates
+
+    def receive(self, received: Received) -> bool:
+        """Keeps an update of a front end until `finish`; False when it came before."""
+        with self._writing() as connection:
+            return updates.receive(connection, received)
+
+    def unfinished(self, prefix: str) -> list[Received]:
+        """The updates whose keys begin with `prefix` and that were never done, in order; each is tried once more."""
+        with self._writing() as connection:
+            return updates.unfinished(connection, prefix)
+
+    def finish(self, key: str) -> None:
+        """Marks an update as done and deletes what it said."""
+        with self._writing() as connection:
+            updates.finish(connection, key)
+
+    def updates_in_hand(self) -> int:
+        """How many updates are not done yet."""
+        with self.reading() as connection:
+            return updates.in_hand(connection)
 
     # People and chats
 
@@ -90,18 +113,31 @@ class SqlDialogStore(Deleting):
         with self._writing() as connection:
             return messages.take(connection, chat, person_id, text, update_key, external_id, language, idle=self._idle)
 
+    def taken(self, update_key: str) -> Asked | None:
+        """A message that `take` kept before."""
+        with self.reading() as connection:
+            return messages.taken(connection, update_key)
+
     def edit(self, chat: str, external_id: str, text: str) -> bool:
         """Gives a user's message its new text; False when it is unknown."""
         with self._writing() as connection:
             return messages.edit(connection, chat, external_id, text)
 
-    def ask_again(self, turn_id: str, person_id: str) -> Asked:
+    def ask_again(self, turn_id: str, person_id: str, update_key: str = "") -> Asked:
         """Marks a reply as sent back, which keeps its row, and asks the same message again.
 
-        Only the latest turn of a dialog can be asked again. Raises UnknownTurn, NotAddressed.
+        Only the latest turn of a dialog can be asked again. `asked_again` knows what the update `update_key` asked.
+        Raises UnknownTurn, NotAddressed.
         """
         with self._writing() as connection:
-            return turns.ask_again(connection, turn_id, person_id)
+            asked = turns.ask_again(connection, turn_id, person_id)
+            updates.note_sent_back(connection, update_key, turn_id)
+            return asked
+
+    def asked_again(self, update_key: str) -> Asked | None:
+        """What this unfinished update asked again already."""
+        with self.reading() as connection:
+            return updates.asked_again(connection, update_key)
 
     def new_dialog(self, chat: str) -> str:
         """Begins a fresh dialog in a chat, and returns its id."""
@@ -117,7 +153,7 @@ class SqlDialogStore(Deleting):
             return turns.context_of(connection, asked, self._context_messages)
 
     def add_turn(self, turn: Turn) -> None:
-        """Keeps a turn with all its candidates. Raises UnknownTurn when its message was forgotten."""
+        """Keeps a turn with all its candidates. Raises UnknownTurn when its message was forgotten, AlreadyAnswered."""
         with self._writing() as connection:
             turns.add_turn(connection, turn)
 
@@ -125,6 +161,11 @@ class SqlDialogStore(Deleting):
         """Keeps which messages of the front end show a reply. Raises UnknownTurn."""
         with self._writing() as connection:
             turns.add_delivery(connection, turn_id, chat, external_ids)
+
+    def answer_to(self, asked: Asked) -> tuple[Turn, int] | None:
+        """The turn that answers what was asked, if it has one, and how many messages show its reply already."""
+        with self.reading() as connection:
+            return turns.answer_to(connection, asked)
 
     def turn(self, turn_id: str) -> Turn | None:
         """A turn as it was logged, or None."""
@@ -167,11 +208,6 @@ class SqlDialogStore(Deleting):
         """How many replies somebody asked for; `message_id` is the message that they want answered again."""
         with self.reading() as connection:
             return admission.asked_since(connection, person_id, since, message_id)
-
-    def was_taken(self, update_key: str) -> bool:
-        """Whether this update brought a message that is in the log."""
-        with self.reading() as connection:
-            return admission.was_taken(connection, update_key)
 
     # Votes
 

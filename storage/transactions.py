@@ -11,7 +11,7 @@ from typing import Self
 
 from sqlalchemy import Connection
 
-from storage.database import open_database, reader, writer
+from storage.database import open_database, reader, usable, writer
 
 
 class Transactions:
@@ -38,10 +38,10 @@ class Transactions:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the log, for exports and statistics."""
-        with self._reader.begin() as connection:
+        with usable(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._one_writer, self._writer.begin() as connection:
+        with self._one_writer, usable(), self._writer.begin() as connection:
             yield connection

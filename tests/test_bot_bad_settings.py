@@ -92,6 +92,9 @@ def test_a_folder_in_place_of_a_file_is_no_setting(place: Path, file: str) -> No
     ("name", "value"),
     [
         ("idle_hours", "1e308"),
+        ("keep_days", "1e7"),
+        ("opted_out_hours", "1e308"),
+        ("late_minutes", "1e308"),
         ("remote_timeout", "inf"),
         ("webhook_url", '"https://["'),
         ("data_dir", '"a\\u0000b"'),

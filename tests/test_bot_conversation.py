@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fixed_answers import FixedAnswers, conversation_with, empty_log
-from turn_values import CHAT, PERSON
+from turn_values import CHAT, NOTHING, PERSON
 
 from bot.buttons import CHOICE, REASON, RETRY, VOTE, choice_buttons, reply_buttons
 from bot.commands import choose, run_command
@@ -254,7 +254,7 @@ async def test_forget_deletes_only_when_confirmed(conversation: Conversation, st
     await choose(conversation, "forget", CHAT, me, "no")
     assert (await conversation.export(me))["dialogs"]
     await choose(conversation, "forget", CHAT, me, "yes")
-    assert await conversation.export(me) == {"person": None, "chats": [], "dialogs": [], "pool": []}
+    assert await conversation.export(me) == NOTHING
     with pytest.raises(Refused, match="no longer have"):
         await conversation.vote(turn.id, CHAT, me, 1, "button")
     with pytest.raises(UnknownTurn):

@@ -51,7 +51,9 @@ def settings(
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"version": "similar", "weights": {"similarity": 1.0}, "vetoes": {}}))
     (personas / f"{PERSONA}.toml").write_text('facts = ["I am."]\n[name]\nen = "Taz"\n[description]\nen = "odd"\n')
-    monkeypatch.setattr("bot.assemble.curated", lambda: [PoolEntry("food/1", "Pizza!", ("dinner",), "curated")])
+    pizza = PoolEntry("food/1", "Pizza!", ("dinner",), "curated")
+    monkeypatch.setattr("bot.assemble.curated", lambda: [pizza])
+    monkeypatch.setattr("ranking.toxicity.curated", lambda: [pizza] * 150)
     monkeypatch.setattr("bot.pool_watch.LOOK_SECONDS", 0.01)
     monkeypatch.setenv("KITH_DATA_DIR", str(data))
     return Settings(

@@ -56,8 +56,9 @@ async def get(address: str) -> httpx.Response:
         return await client.get(address)
 
 
-def fine() -> None:
-    """A database that answers."""
+def fine() -> int:
+    """A database that answers, with three updates in hand."""
+    return 3
 
 
 async def test_when_all_is_well_it_says_so() -> None:
@@ -68,7 +69,7 @@ async def test_when_all_is_well_it_says_so() -> None:
         assert answer.status_code == 200
         assert answer.json() == {
             "updates": "ok", "models": "ok", "database": "ok",
-            "waiting_messages": 0, "batch_running_seconds": 0, "last_turn_seconds_ago": None,
+            "updates_in_hand": 3, "waiting_messages": 0, "batch_running_seconds": 0, "last_turn_seconds_ago": None,
         }  # fmt: skip
         await asyncio.gather(models.answer(ASKED), return_exceptions=True)
         assert (await get(f"{root}/healthz")).json()["last_turn_seconds_ago"] is not None
@@ -95,12 +96,13 @@ async def test_it_does_not_wait_for_the_models_and_tells_when_they_hang() -> Non
 
 
 async def test_a_database_that_fails_is_told_by_its_kind_of_error_alone() -> None:
-    def broken() -> None:
+    def broken() -> int:
         raise OSError("disk of Ann")
 
     async with Batcher(Slow()) as models, page_of(Health(Pulse(), models, broken, 60)) as root:
         answer = await get(f"{root}/healthz")
         assert (answer.status_code, answer.json()["database"]) == (503, "failed: OSError")
+        assert answer.json()["updates_in_hand"] is None
 
 
 async def test_a_part_that_hangs_is_told_and_not_asked_again_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +179,10 @@ async def test_kith_run_serves_both_pages_of_a_whole_bot(
 ) -> None:
     keep_alone(tmp_path, monkeypatch)
     empty_log(tmp_path).close()
-    monkeypatch.setattr("bot.assemble.curated", lambda: [PoolEntry("food/1", "Pizza!", ("what to eat",), "curated")])
+    pizza = PoolEntry("food/1", "Pizza!", ("what to eat",), "curated")
+    monkeypatch.setattr("bot.assemble.curated", lambda: [pizza])
+    monkeypatch.setattr("ranking.toxicity.curated", lambda: [pizza] * 150)
+    monkeypatch.setattr(talk, "exit_within", lambda seconds, code: None)  # it would end the tests
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

@@ -91,7 +91,7 @@ def test_a_model_sees_the_dialog_it_answers_and_no_other(store: SqlDialogStore) 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_words_of_a_system_or_a_command_change_no_persona(store: SqlDialogStore, attack: str) -> None:
-    source, before = Listening(says=attack), store.person(PERSON)
+    source, before = Listening(says=attack), store.change_person(PERSON, consent=True)
     turns = pipeline(store, source).answer([ask(store, attack)])
     pipeline(store, source).answer([ask(store, "and now?")])
     assert isinstance(turns[0], Turn) and turns[0].decision.reply == attack  # said, and nothing else done

@@ -103,6 +103,7 @@ def settings(
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"version": "similar", "weights": {"similarity": 1.0}, "vetoes": {}}))
     monkeypatch.setattr("bot.assemble.curated", lambda: [ENTRY])
+    monkeypatch.setattr("ranking.toxicity.curated", lambda: [ENTRY] * 150)
     return Settings(
         telegram_bot_token=SecretStr(TOKEN), data_dir=tmp_path, policy=policy, exploration=0,
         retriever=bi_encoder_folder, ranker=cross_encoder_folder, candidates=0, threads=1,
@@ -178,7 +179,7 @@ async def test_nothing_that_is_logged_at_info_tells_who_talks_or_of_what(
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
     logged = lines.getvalue()
-    told = ("a turn", "a vote", "failed", "was not handled", "Telegram did not take a call", "for updates failed")
+    told = ("a turn", "a vote", "failed", "was not handled", "Telegram did not take a message", "for updates failed")
     assert [words for words in told if words not in logged] == []
     assert "ValueError at " in logged
     private = ("Waldemar", "waldemar", "eat", "Pizza", TOKEN, TOKEN.partition(":")[2], str(ann.user["id"]), "telegram:")
@@ -200,6 +201,7 @@ async def test_a_fault_that_ends_the_bot_is_a_line_of_the_log_too(
         raise ValueError(f"Waldemar {TOKEN}")
 
     monkeypatch.setattr("bot.telegram_chat.run", fails)
+    monkeypatch.setattr(talk, "exit_within", lambda seconds, code: None)  # it would end the tests
     with pytest.raises(typer.Exit) as end:
         await talk.serve(settings)
     assert end.value.exit_code == 1

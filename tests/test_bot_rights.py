@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fixed_answers import FixedAnswers, conversation_with, empty_log
-from turn_values import CHAT, PERSON, talk
+from turn_values import CHAT, NOTHING, PERSON, talk
 
 from bot import rights
 from bot.admin import ADMIN
@@ -20,7 +20,6 @@ from storage.store import SqlDialogStore
 ADMINS = frozenset({"telegram:1"})
 GROUP, OTHER = "telegram:-100", "telegram:99"
 TEXTS = load_texts()
-NOTHING: dict[str, object] = {"person": None, "chats": [], "dialogs": []}
 
 
 @pytest.fixture

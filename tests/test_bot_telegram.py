@@ -88,7 +88,7 @@ async def test_messages_of_a_chat_are_kept_at_once_and_answered_in_order_while_o
     api: BotApi, answers: FixedAnswers, store: SqlDialogStore
 ) -> None:
     ann, bob = api.person("Ann"), api.person("Bob")
-    texts = [f"message {number}" for number in range(8)]
+    texts = [f"message {number}" for number in range(6)]
     answers.hold()
     for text in texts:
         ann.say(text)
@@ -99,7 +99,7 @@ async def test_messages_of_a_chat_are_kept_at_once_and_answered_in_order_while_o
     assert await heard(ann.chat) == TEXTS.say("en", "feedback_on")
     assert said(store, ann.user["id"]) == texts  # all are in the log before one is answered
     bob.say("hi")
-    await answers.next()  # next to Ann's first one, not behind her eighth
+    await answers.next()  # next to Ann's first one, not behind her sixth
     answers.release()
     assert [await heard(ann.chat) for _ in texts] == [f"You said: {text}" for text in texts]
 

@@ -88,7 +88,7 @@ async def samples(store: SqlDialogStore) -> list[Json]:
 
 async def survives(store: SqlDialogStore, updates: list[Json]) -> None:
     """Sends updates, between whole ones, all of which must be answered in time."""
-    async with BotApi() as api, serving(api, FixedAnswers(store)):
+    async with BotApi() as api, serving(api, FixedAnswers(store), max_waiting=1000):
         _, _, bob = api.person("Ann"), api.group("Friends"), api.person("Bob")
         for number, update in enumerate(updates):
             bob.say(f"neighbour {number}")

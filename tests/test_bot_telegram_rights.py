@@ -10,6 +10,7 @@ from bot_api import BotApi
 from fixed_answers import FixedAnswers, empty_log
 from serving_bot import keep_alone, serving
 from telegram_people import Chat
+from turn_values import NOTHING
 
 from bot.rights import Rules
 from bot.texts import load_texts
@@ -60,7 +61,7 @@ async def test_nothing_of_somebody_who_is_blocked_is_answered_or_kept(store: Sql
         assert await heard(bob.chat) == "You said: still there?"
         assert ann.chat.unread.empty() and group.unread.empty()
         assert query not in api.answers
-    assert store.personal_data(ANN) == {"person": None, "chats": [], "dialogs": []}
+    assert store.personal_data(ANN) == NOTHING
     assert not words_on_disk("secret")
 
 

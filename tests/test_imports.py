@@ -32,8 +32,10 @@ SHARED = ("storage.dialog", "storage.corpora", "storage.estimates")
 COMPOSERS = ("bot.assemble", "bot.ablation", "bot.doctor", "bot.cli")
 """What in bot/ may name concrete parts; everything else knows the values and the seams."""
 
-SEEN_BY_FRONT_ENDS = {"storage.store.NotAddressed", "storage.store.UnknownTurn"}
-"""Errors of the store that have an answer in words."""
+SEEN_BY_FRONT_ENDS = {
+    f"storage.store.{error}" for error in ("AlreadyAnswered", "NotAddressed", "StoreError", "UnknownTurn")
+}
+"""Errors of the store that a front end has an answer to."""
 
 
 @cache

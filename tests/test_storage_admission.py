@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from turn_values import CHAT, PERSON, ask, talk, turn_for
+from turn_values import PERSON, ask, talk, turn_for
 
 from storage.dialog import now
 from storage.store import SqlDialogStore
@@ -42,9 +42,3 @@ def test_of_a_message_from_before_what_was_answered_again_since_counts(store: Sq
     store.add_turn(turn_for(store.ask_again(turn.id, PERSON), "hey"))
     assert store.asked_since(PERSON, since) == 0
     assert store.asked_since(PERSON, since, turn.asked.message_id) == 1
-
-
-def test_an_update_that_was_taken_is_known(store: SqlDialogStore) -> None:
-    store.take(CHAT, PERSON, "hi", update_key="telegram:1")
-    assert store.was_taken("telegram:1")
-    assert not store.was_taken("telegram:2")

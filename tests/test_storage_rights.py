@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from turn_values import CHAT, PERSON, ask, talk, turn_for
+from turn_values import CHAT, NOTHING, PERSON, ask, talk, turn_for
 
-from storage.dialog import PoolEntry, Vote
+from storage.dialog import PoolEntry, Received, Vote
 from storage.rights import BESIDE, _kept_about
 from storage.schema import Base, VoteRow
 from storage.store import SqlDialogStore
@@ -62,13 +62,24 @@ def test_a_private_chat_without_a_word_is_shown_and_goes_with_its_topics(store: 
 def test_a_table_beside_the_dialogs_takes_one_line(store: SqlDialogStore, monkeypatch: pytest.MonkeyPatch) -> None:
     turn = talk(store, "hi", "hello")
     store.add_vote(Vote(turn.id, PERSON, 1, "button"), CHAT)
-    monkeypatch.setitem(BESIDE, "ballots", VoteRow.__table__.c.person_id)
+    monkeypatch.setitem(BESIDE, "ballots", VoteRow.person_id)
     assert [ballot["value"] for ballot in store.personal_data(PERSON)["ballots"]] == [1]
-    assert store.forget(PERSON)["ballots"] == 1
+
+
+def test_updates_in_hand_are_exported_and_forgotten_and_a_block_stays(store: SqlDialogStore) -> None:
+    store.receive(Received("telegram:1:7", PERSON, '{"text": "hi"}'))
+    store.receive(Received("telegram:1:8", OTHER, '{"text": "ho"}'))
+    store.block(PERSON)
+    data = store.personal_data(PERSON)
+    assert [each["body"] for each in data["received"]] == ['{"text": "hi"}']
+    assert [each["id"] for each in data["blocked"]] == [PERSON]
+    assert store.forget(PERSON)["received"] == 1
+    assert (store.personal_data(PERSON)["received"], store.updates_in_hand()) == ([], 1)
+    assert store.blocked() == {PERSON}
 
 
 def test_every_table_is_about_a_person_or_said_not_to_be() -> None:
-    beside = {column.table.name for column in BESIDE.values()}
+    beside = {column.class_.__tablename__ for column in BESIDE.values()}
     covered = {row.__tablename__ for row in _kept_about(PERSON)} | beside
     assert set(Base.metadata.tables) == covered
 
@@ -82,7 +93,7 @@ def test_personal_data_of_a_group_is_one_s_own_share(store: SqlDialogStore) -> N
 
 
 def test_of_a_stranger_nothing_is_kept(store: SqlDialogStore) -> None:
-    assert store.personal_data(PERSON) == {"person": None, "chats": [], "dialogs": [], "pool": []}
+    assert store.personal_data(PERSON) == NOTHING
     assert set(store.forget(PERSON).values()) == {0}
 
 
@@ -95,9 +106,9 @@ def test_forgetting_leaves_nothing_of_a_person(store: SqlDialogStore) -> None:
     counts = store.forget(PERSON)
     assert counts == {
         "person": 1, "chat": 1, "dialog": 2, "message": 1, "turn": 1, "candidate": 2,
-        "vote": 1, "vote_event": 1, "pool_entry": 0,
+        "vote": 1, "vote_event": 1, "pool_entry": 0, "received": 0,
     }  # fmt: skip
-    assert store.personal_data(PERSON) == {"person": None, "chats": [], "dialogs": [], "pool": []}
+    assert store.personal_data(PERSON) == NOTHING
     assert store.turn(turn.id) is None
     assert store.turn_at(CHAT, "7") is None
     assert store.persona(CHAT) == ""

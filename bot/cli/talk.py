@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import re
 from contextlib import AsyncExitStack, suppress
+from threading import Timer
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 app = typer.Typer()
+
+CLOSING_SECONDS = 2.5
+"""From the last reply to the end of the program."""
 
 NAME = re.compile(r"[\w.-]{1,64}")
 
@@ -72,21 +77,33 @@ def warn_of_exposed(settings: "Settings") -> None:
 
 
 async def serve(settings: "Settings") -> None:
-    """Telegram, until it is stopped. A fault of ours goes to the log, since a traceback may hold what people say."""
+    """Telegram, until it is stopped. A fault of ours goes to the log, since a traceback may hold what people say. What
+    hangs at the end is not waited for: all that matters is in the store."""
     from bot import telegram_chat
     from bot.assemble import open_bot
     from bot.health import Pulse
     from bot.settings import UserError
 
-    updates = Pulse()
+    updates, code = Pulse(), 0
     async with open_bot(settings, updates) as conversation:
         try:
             await telegram_chat.run(settings, conversation, updates.beat)
         except UserError:
+            code = 2
             raise
         except Exception:
+            code = 1
             log.critical("Kith stops for a fault of its own", exc_info=True)
-            raise typer.Exit(1) from None
+            raise typer.Exit(code) from None
+        finally:
+            exit_within(CLOSING_SECONDS, code)
+
+
+def exit_within(seconds: float, code: int) -> None:
+    """Ends the program by force if it has not ended by then."""
+    timer = Timer(seconds, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 async def talk(settings: "Settings", name: str) -> None:

@@ -4,8 +4,8 @@ from telegram import Update
 from telegram.ext import ApplicationHandlerStop, TypeHandler
 
 from bot.conversation import Conversation, Refused
-from bot.telegram_chat.sending import Place, account, send
-from bot.telegram_chat.talking import App, Context, said_to_us
+from bot.telegram_chat.addressing import said_to_us
+from bot.telegram_chat.sending import App, Context, Place, account, send
 
 FIRST = -1
 """The group of handlers that is asked before the others."""
@@ -21,18 +21,28 @@ class Door:
         """Adds the handler."""
         application.add_handler(TypeHandler(Update, self.admit), FIRST)
 
+    def shut_out(self, update: Update) -> bool:
+        """Whether it is of somebody who may not talk here."""
+        return bool(self._conversation.rights.shut_out(_chat(update), _person(update)))
+
     async def admit(self, update: Update, context: Context) -> None:
         """Stops who is shut out; somebody on no allow-list who speaks to Kith is told so."""
-        user, chat, message = update.effective_user, update.effective_chat, update.message
-        person_id = account(user.id) if user else ""
-        where = (
-            Place.of(update.effective_message).chat if update.effective_message else account(chat.id) if chat else ""
-        )
-        if not self._conversation.rights.shut_out(where, person_id):
+        if not self.shut_out(update):
             return
+        user, message = update.effective_user, update.message
         if user and message and said_to_us(message, context.bot) is not None:
             try:
-                self._conversation.rights.admit(where, self._conversation.stranger(person_id, user.language_code))
+                stranger = self._conversation.stranger(_person(update), user.language_code)
+                self._conversation.rights.admit(_chat(update), stranger)
             except Refused as refused:
                 await send(context.bot, Place.of(message), str(refused))
         raise ApplicationHandlerStop
+
+
+def _chat(update: Update) -> str:
+    message, chat = update.effective_message, update.effective_chat
+    return Place.of(message).chat if message else account(chat.id) if chat else ""
+
+
+def _person(update: Update) -> str:
+    return account(update.effective_user.id) if update.effective_user else ""

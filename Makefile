@@ -1,5 +1,6 @@
 # make run    sets up and talks: Telegram when TELEGRAM_BOT_TOKEN is set, the terminal otherwise
 # make test   sets up and tests            make check   format, lint, types
+# make kill   1,000 kill -9 under load            make soak    a day of fifty people, in half an hour
 # make clean  removes the environment
 
 # The first that runs and is new enough; a name alone proves nothing (version managers leave names without programs).
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 # Waiting threads sleep instead of spinning: with a busy neighbour a turn is 6 to 60 times faster.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test check clean
+.PHONY: run test check kill soak clean
 
 run: $(VENV)/.run
 	@$(BIN)/kith run
@@ -23,6 +24,12 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
+
+kill: $(VENV)/.dev
+	@nice $(BIN)/python tests/killing.py --kills 1000
+
+soak: $(VENV)/.dev
+	@nice $(BIN)/python tests/soaking.py
 
 clean:
 	rm -rf $(VENV)

@@ -21,6 +21,7 @@ from bot.settings import Settings, UserError
 from generation.replies import PEOPLE, Said, distinct_in_halves, places_to_answer, reply_columns
 from ranking.policy import ScoringPolicy, Weights, load_weights
 from ranking.ranker import CrossEncoderRanker
+from ranking.safety import guarded
 from ranking.taste import JUDGE, Taste, load_taste
 from ranking.vectors import Encoder
 from storage.corpora import CorpusError, read_dialogs
@@ -119,7 +120,8 @@ def evaluate_bot(settings: Settings, run: BotEvaluation) -> BotFigures:
         retriever = load_retriever(settings, store)
         pipeline = assemble(settings, store, retriever)
     judge = load_judge(run.judge, retriever.encoder)
-    policies = variants(load_weights(settings.policy), settings.exploration, run.seed)
+    weights = load_weights(settings.policy)
+    policies = variants(guarded(weights) if settings.safety == "on" else weights, settings.exploration, run.seed)
     set_seed(run.seed)
     marks, talks = [time.monotonic()], {}
 
@@ -186,6 +188,8 @@ def rehearsing(pipeline: Pipeline, name: str, policy: ScoringPolicy) -> Pipeline
 def decided_again(answered: Answered, policy: ScoringPolicy, pipeline: Pipeline) -> Reply:
     """What another policy says of the same candidates; the fallback where it lets none pass."""
     ranked = answered.turn.decision.ranked
+    if answered.turn.decision.reason == "moderated":  # no policy has a say in it
+        return _as_reply(answered, answered.turn.decision)
     features = {name: [s.features[name] for s in ranked] for name in (ranked[0].features if ranked else ())}
     decision = policy([scored.candidate for scored in ranked], features)
     if decision.chosen is None:

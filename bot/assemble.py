@@ -4,11 +4,10 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,24 +15,37 @@ from transformers.utils import logging as transformers_logging
 
 from bot.batching import Batcher
 from bot.conversation import Conversation
+from bot.events import log_event
+from bot.health import Health, Pulse
+from bot.health_pages import health_pages
+from bot.help_lines import load_help_lines
+from bot.metrics import Metrics, counting_errors
+from bot.moderation import Concern, Judge, Moderation
 from bot.personas import known_persona, load_personas
 from bot.pipeline import Pipeline
 from bot.pool_watch import watching
 from bot.protocols import Scorer, Source
+from bot.retention import pruning
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
 from generation.generator import GptGenerator
 from generation.sampling import Sampling
+from ranking.danger import lately, sign
 from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
+from ranking.limits import asks_who_writes, limit
 from ranking.listener import Listener
 from ranking.policy import ScoringPolicy, load_weights
-from ranking.pool import curated
+from ranking.pool import curated, texts_of
 from ranking.ranker import CrossEncoderRanker
 from ranking.retriever import Retriever, build_index
+from ranking.safety import guarded, safety_features
 from ranking.taste import STARTER as TASTE
 from ranking.taste import load_taste
-from storage.dialog import Asked, PoolEntry, Turn
+from ranking.toxicity import HubToxicity, Toxicity, load_toxicity
+from ranking.vectors import Encoder, trim
+from storage.dialog import Asked, Context, PoolEntry, Turn, Vote
+from storage.retention import expiry
 from storage.store import SqlDialogStore
 
 if TYPE_CHECKING:
@@ -83,7 +95,17 @@ def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | N
     if settings.taste or not settings.retriever:  # the shipped one knows the shipped retriever's vectors
         taste = load_taste(settings.taste or TASTE, encoder)
         scorers["taste"], fixed["taste"] = taste.score, taste.version
-    policy = ScoringPolicy(load_weights(settings.policy), settings.exploration)
+    weights = load_weights(settings.policy)
+    otherwise = fallback(load_texts())
+    moderation = load_moderation(settings) if settings.safety == "on" else None
+    if moderation:
+        scorers |= safety_features()
+        toxicity = load_toxicity_check(settings, encoder)
+        scorers["toxic"], fixed["toxicity"] = toxicity.score, toxicity.version
+        weights, otherwise = guarded(weights), moderation.fallback
+    else:
+        log.warning("KITH_SAFETY is off: nobody in danger is shown help, and replies are not checked for harm")
+    policy = ScoringPolicy(weights, settings.exploration)
     fixed["policy"] = policy.version
 
     def versions() -> Mapping[str, str]:
@@ -94,11 +116,34 @@ def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | N
         sources=sources,
         scorers=scorers,
         policy=policy,
-        fallback=fallback(load_texts()),
+        fallback=otherwise,
         personas={name: persona.system for name, persona in personas.items()},
         default_persona=known_persona(personas, settings.persona),
         versions=versions,
+        moderation=moderation,
     )
+
+
+def load_moderation(settings: Settings) -> Moderation:
+    """What must be answered with moderated words, and these. Raises UserError."""
+    texts = load_texts()
+
+    def danger(text: str) -> Concern | None:
+        found = sign(text)
+        return Concern(found.kind, found.acute) if found else None
+
+    def concern(context: Context) -> Concern | None:
+        return danger(context.last) or (Concern(kind) if (kind := limit(context)) else None)
+
+    judge = Judge(concern, danger, lately, asks_who_writes)
+    return Moderation(texts, load_help_lines(settings.help_lines), judge, fallback(texts))
+
+
+def load_toxicity_check(settings: Settings, encoder: Encoder) -> Toxicity | HubToxicity:
+    """Who tells replies that are unfit: the classifier that the settings name, or our own. Raises ModelError."""
+    if settings.safety_model:
+        return HubToxicity(settings.safety_model)
+    return load_toxicity(encoder, settings.data_dir / "toxicity.safetensors")
 
 
 def load_retriever(settings: Settings, store: SqlDialogStore) -> Retriever:
@@ -118,17 +163,17 @@ def vectors_file(settings: Settings) -> Path:
     return settings.data_dir / "pool.safetensors"
 
 
+def trim_vectors(settings: Settings, store: SqlDialogStore) -> None:
+    """Takes out of the data folder the vectors of texts that are no longer in the pool."""
+    trim(vectors_file(settings), texts_of(read_pool(store)))
+
+
 def read_pool(store: SqlDialogStore) -> list[PoolEntry]:
     """All that retrieval may say, as it is now."""
     return [*curated(), *store.pool_entries()]
 
 
-def texts_of(entries: Iterable[PoolEntry]) -> set[str]:
-    """All texts of entries, replies and contexts."""
-    return {text for entry in entries for text in (entry.reply, *entry.contexts)}
-
-
-async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Path, batch_runs: Lock) -> None:
+async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Path, batcher: Batcher) -> None:
     """Lets a retriever that serves search the pool as it is now; turns go on meanwhile, in the old one.
 
     New texts are embedded a few at a time, since the encoder serves turns in between. The new index takes the old one's
@@ -142,10 +187,9 @@ async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Pat
     index = await asyncio.to_thread(build_index, entries, encoder)
 
     def swap() -> None:
-        with batch_runs:
-            retriever.index = index
+        retriever.index = index
 
-    await asyncio.to_thread(swap)
+    await batcher.between(swap)
     log.info("the pool changed: retrieval is %s now", retriever.version)
     await asyncio.to_thread(lambda: encoder.save(vectors, sorted(texts_of(entries))))
 
@@ -165,22 +209,60 @@ def load_generator(settings: Settings) -> "GptGenerator | RemoteGenerator":
 
 
 @asynccontextmanager
-async def open_bot(settings: Settings) -> AsyncIterator[Conversation]:
-    """A bot ready to talk, for a front end, which takes up changes of the pool; all is closed at the end."""
+async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIterator[Conversation]:
+    """A bot ready to talk, for a front end, which takes up changes of the pool; all is closed at the end.
+
+    With `updates`, which the front end beats whenever it hears from its server, there are pages for health and metrics
+    if the settings want them.
+    """
     set_up_libraries(settings)
     with open_store(settings) as store:
         state = store.pool_state()  # before the pool is read: a change in between is found by the first look
         retriever = load_retriever(settings, store) if settings.retrieved else None
         pipeline = assemble(settings, store, retriever)
-        batch_runs = Lock()
+        metrics = Metrics() if updates and settings.metrics_port else None
+
+        def watch(event: Turn | Vote) -> None:
+            log_event(event)
+            if metrics:
+                metrics.watch(event)
 
         def answer(batch: Sequence[Asked]) -> list[Turn | LookupError]:
-            with batch_runs:
-                return pipeline.answer(batch)
+            turns = pipeline.answer(batch)
+            for turn in turns:
+                if isinstance(turn, Turn):
+                    watch(turn)
+            return turns
 
-        async with Batcher(answer, settings.max_batch) as batcher, AsyncExitStack() as stack:
+        batcher = Batcher(answer, settings.max_batch, settings.turn_seconds)
+        async with batcher, AsyncExitStack() as stack:
             if retriever:
-                take_up = partial(take_up_pool, retriever, store, vectors_file(settings), batch_runs)
+                take_up = partial(take_up_pool, retriever, store, vectors_file(settings), batcher)
                 await stack.enter_async_context(watching(store.pool_state, take_up, state))
-            personas = load_personas(settings.personas_dir)
-            yield Conversation(store, batcher.answer, load_texts(), personas, settings.persona)
+            if metrics and updates and settings.metrics_port:
+                metrics.decided_by(pipeline.versions())
+                metrics.measure(lambda: batcher.waiting, lambda: batcher.busy_seconds)
+                stack.enter_context(counting_errors(metrics))
+                health = Health(updates, batcher, store.updates_in_hand, settings.turn_seconds)
+                pages = health_pages(settings.metrics_listen, settings.metrics_port, health, metrics.registry)
+                stack.enter_context(pages)
+
+            def prune() -> int:
+                return store.prune(expiry(settings.keep_days, settings.opted_out_hours))
+
+            def pruned() -> None:
+                store.scrub()
+                trim_vectors(settings, store)
+
+            await stack.enter_async_context(pruning(prune, pruned))
+            yield Conversation(
+                store,
+                batcher.answer,
+                load_texts(),
+                load_personas(settings.personas_dir),
+                settings.persona,
+                rules=settings.rules,
+                opted_out_hours=settings.opted_out_hours,
+                watch=watch,
+                forgotten=lambda: asyncio.to_thread(trim_vectors, settings, store),
+            )

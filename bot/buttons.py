@@ -6,7 +6,7 @@ press that is delivered twice does no more than one.
 
 from typing import TypeAlias
 
-from bot.conversation import Question
+from bot.questions import Question
 from bot.texts import Catalogue
 from storage.dialog import REASONS, Vote
 
@@ -17,7 +17,7 @@ _TURN = "(?P<turn>[0-9a-f]{32})"
 VOTE = rf"v:{_TURN}:(?P<value>-1|0|1)\Z"
 REASON = rf"w:{_TURN}:(?P<reason>[0-{len(REASONS) - 1}])\Z"
 RETRY = rf"r:{_TURN}\Z"
-CHOICE = r"(?P<kind>persona|language|privacy|forget):(?P<person>\d{1,20}):(?P<value>[a-z0-9_-]{1,32})\Z"
+CHOICE = r"(?P<kind>start|persona|language|privacy|forget):(?P<person>\d{1,20}):(?P<value>[a-z0-9_-]{1,32})\Z"
 """Patterns of what buttons send. `person` is the one who was asked."""
 
 

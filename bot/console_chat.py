@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bot.commands import choose, run_command
 from bot.console_screen import Screen
-from bot.conversation import Choice, Conversation, Question, Refused
+from bot.conversation import Conversation, Refused
+from bot.questions import Choice, Question
 from storage.dialog import REASONS, Person, Turn, VoteValue, new_id, now
 
 VOTES: dict[str, VoteValue] = {"+": 1, "-": -1}
@@ -32,7 +33,7 @@ class ConsoleChat:
 
     async def run(self) -> None:
         """Talks until there are no more lines, or one is /quit."""
-        person = await self.conversation.person(self.chat, self.language)
+        person = await self.person()
         self.screen.header(self.conversation.say(person, "console_header"))
         while (line := self.screen.read(self.conversation.say(person, "console_you"))) is not None:
             if line.strip() == "/quit":
@@ -40,8 +41,15 @@ class ConsoleChat:
             try:
                 await self.handle(person, line.strip())
             except Refused as refused:
-                self.screen.notice(str(refused))
-            person = await self.conversation.person(self.chat, self.language)
+                if str(refused):
+                    self.screen.notice(str(refused))
+            person = await self.person()
+
+    async def person(self) -> Person:
+        """Who talks here. They run Kith, and the log is theirs, so they are not asked whether it may be learnt from;
+        /privacy lets them say no."""
+        person = await self.conversation.person(self.chat, self.language)
+        return person if person.consent is not None else await self.conversation.set_consent(person, on=True)
 
     async def handle(self, person: Person, line: str) -> None:
         """One line. Raises Refused."""

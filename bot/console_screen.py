@@ -146,8 +146,9 @@ def system_language() -> str:
 
 
 def printable(text: str) -> str:
-    """A text without control characters: nobody may send the terminal commands through the chat."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+    """A text without control characters, and halves of characters: nobody may send the terminal commands through what
+    they say."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
 
 
 def candidate_table(ranked: Sequence[Scored], chosen: int | None) -> Table:

@@ -7,68 +7,21 @@ waits for neither a model nor another chat.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
+from bot.conversation_store import ConversationStore
+from bot.events import Watch, log_event
+from bot.inbox import Inbox
 from bot.personas import Persona
+from bot.questions import Choice, Question
+from bot.rights import Refused as Refused
+from bot.rights import Rights, Rules
 from bot.texts import Texts
 from storage.dialog import REASONS, Asked, Person, Turn, Vote, VoteKind, VoteValue
 from storage.store import NotAddressed, UnknownTurn
 
 Answerer: TypeAlias = Callable[[Asked], Awaitable[Turn]]
 """A message that was taken in, its logged turn out."""
-
-
-class ConversationStore(Protocol):
-    """What a conversation needs of a store; `storage.store.SqlDialogStore` says what each method does."""
-
-    def person(self, person_id: str, language: str = "") -> Person: ...
-    def change_person(
-        self,
-        person_id: str,
-        *,
-        language: str | None = None,
-        buttons: bool | None = None,
-        consent: bool | None = None,
-    ) -> Person: ...
-    def persona(self, chat: str) -> str: ...
-    def set_persona(self, chat: str, name: str) -> None: ...
-    def take(
-        self, chat: str, person_id: str, text: str, update_key: str, external_id: str = "", language: str = ""
-    ) -> Asked | None: ...
-    def edit(self, chat: str, external_id: str, text: str) -> bool: ...
-    def ask_again(self, turn_id: str, person_id: str) -> Asked: ...
-    def new_dialog(self, chat: str) -> str: ...
-    def add_delivery(self, turn_id: str, chat: str, external_ids: Sequence[str]) -> None: ...
-    def turn(self, turn_id: str) -> Turn | None: ...
-    def chat_of(self, turn_id: str) -> str | None: ...
-    def last_turn(self, chat: str) -> Turn | None: ...
-    def turn_at(self, chat: str, external_id: str) -> str | None: ...
-    def add_vote(self, vote: Vote, chat: str) -> Vote: ...
-    def vote_of(self, turn_id: str, person_id: str) -> Vote | None: ...
-    def personal_data(self, person_id: str) -> dict[str, Any]: ...
-    def forget(self, person_id: str) -> dict[str, int]: ...
-
-
-class Refused(Exception):
-    """Something that this person cannot do here. Its text, in their language, says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of several things to choose: `value` goes back to the method that makes the choice, `label` is shown."""
-
-    value: str
-    label: str
-    chosen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something to choose from."""
-
-    text: str
-    choices: tuple[Choice, ...]
 
 
 class Conversation:
@@ -81,13 +34,23 @@ class Conversation:
         texts: Texts,
         personas: Mapping[str, Persona],
         persona: str,
+        rules: Rules | None = None,
+        opted_out_hours: float = 24,
+        watch: Watch = log_event,
+        forgotten: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`persona` is the one of chats that chose none."""
+        """`persona` is the one of chats that chose none. `opted_out_hours` is told to who asks what is kept; `watch` is
+        told of votes. `forgotten` is awaited after somebody was: what is kept of them outside the store goes then."""
+        self.rights = Rights(store, texts, rules or Rules())
+        self.inbox = Inbox(store)
         self._store = store
         self.answer = answer
         self.texts = texts
         self._personas = personas
         self._persona = persona
+        self._opted_out_hours = opted_out_hours
+        self._watch = watch
+        self._forgotten = forgotten
 
     async def person(self, person_id: str, language: str | None = None) -> Person:
         """Somebody who writes. `language` is what their app speaks; it counts when they are new."""
@@ -108,7 +71,11 @@ class Conversation:
         external_id: str = "",
         language: str | None = None,
     ) -> Asked | None:
-        """Commits what somebody said, before anything slow; None when it was taken before."""
+        """Commits what somebody said, before anything slow; None when it was taken before. Raises Refused."""
+        self.rights.admit(chat, self.stranger(person_id, language))
+        over = await asyncio.to_thread(self.rights.over, person_id)
+        if over and not await self.inbox.taken(update_key):
+            raise self.rights.refused(person_id, await self.person(person_id), over)
         spoken = self.texts.language(language)
         return await asyncio.to_thread(self._store.take, chat, person_id, text, update_key, external_id, spoken)
 
@@ -140,6 +107,7 @@ class Conversation:
 
     async def may_retry(self, chat: str, person: Person, turn_id: str = "") -> str:
         """The chat's latest turn, which must be `turn_id` if that is given. Raises Refused. Only reads."""
+        self.rights.admit(chat, person)
         last = await asyncio.to_thread(self._store.last_turn, chat)
         if turn_id and (last is None or last.id != turn_id):
             raise Refused(self.say(person, "retry_old"))
@@ -147,13 +115,15 @@ class Conversation:
             raise Refused(self.say(person, "retry_nothing"))
         if last.asked.person_id != person.id:
             raise Refused(self.say(person, "not_addressed"))
+        if over := await asyncio.to_thread(self.rights.over, person.id, last.asked.message_id):
+            raise self.rights.refused(person.id, person, over)
         return last.id
 
-    async def ask_again(self, chat: str, person: Person, turn_id: str = "") -> Asked:
+    async def ask_again(self, chat: str, person: Person, turn_id: str = "", update_key: str = "") -> Asked:
         """Sends back the reply that `may_retry` tells, and asks its message again. Raises Refused."""
         last_id = await self.may_retry(chat, person, turn_id)
         try:
-            return await asyncio.to_thread(self._store.ask_again, last_id, person.id)
+            return await asyncio.to_thread(self._store.ask_again, last_id, person.id, update_key)
         except (UnknownTurn, NotAddressed):  # forgotten or answered anew in between
             raise Refused(self.say(person, "retry_old")) from None
 
@@ -184,6 +154,7 @@ class Conversation:
 
         Only reads, which waits for nobody: so a front end can answer before `vote` writes.
         """
+        self.rights.admit(chat, person)
         turn = await asyncio.to_thread(self._store.turn, turn_id)
         if turn is None or await self.chat_of(turn_id) != chat:
             raise Refused(self.say(person, "gone"))
@@ -201,10 +172,14 @@ class Conversation:
         The same again changes nothing. Returns the vote that stands now. Raises Refused.
         """
         await self.may_vote(turn_id, chat, person, reason)
+        vote = Vote(turn_id, person.id, value, kind, reason)
         try:
-            return await asyncio.to_thread(self._store.add_vote, Vote(turn_id, person.id, value, kind, reason), chat)
+            standing = await asyncio.to_thread(self._store.add_vote, vote, chat)
         except (UnknownTurn, NotAddressed):  # forgotten in between
             raise Refused(self.say(person, "gone")) from None
+        if standing.at == vote.at:  # else the same again
+            self._watch(standing)
+        return standing
 
     # Choosing
 
@@ -246,18 +221,34 @@ class Conversation:
 
     # What is kept
 
-    def privacy(self, person: Person) -> Question:
-        """What is kept and what for. The one choice, "on" or "off", is the other one than now."""
-        state = self.say(person, "privacy_in" if person.consent else "privacy_out")
-        value, label = ("off", "privacy_opt_out") if person.consent else ("on", "privacy_opt_in")
-        return Question(self.say(person, "privacy", state=state), (Choice(value, self.say(person, label)),))
+    def start(self, chat: str, person: Person) -> str | Question:
+        """Who Kith is and, in a private chat, until they have said it, whether it may learn: "on" or "off"."""
+        text = self.say(person, "start")
+        if chat != person.id and not chat.startswith(f"{person.id}:"):  # a group, whom the answer does not concern
+            return text
+        text += "\n\n" + self._consent_of(person)
+        return text if person.consent is not None else Question(text, self._consents(person))
 
-    async def set_consent(self, person: Person, on: bool) -> Question:
-        """Says whether dialogs may be learnt from; `privacy` as it is from now on."""
-        return self.privacy(await self._change(person, consent=on))
+    def privacy(self, person: Person) -> Question:
+        """What is kept and what for. The choices, "on" and "off", are the others than now."""
+        return Question(self.say(person, "privacy", state=self._consent_of(person)), self._consents(person))
+
+    async def set_consent(self, person: Person, on: bool) -> Person:
+        """Says whether dialogs may be learnt from; the person as they are from now on."""
+        return await self._change(person, consent=on)
+
+    def _consent_of(self, person: Person) -> str:
+        key = {True: "privacy_in", False: "privacy_out", None: "privacy_ask"}[person.consent]
+        return self.say(person, key, hours=f"{self._opted_out_hours:g}")
+
+    def _consents(self, person: Person) -> tuple[Choice, ...]:
+        labels = {"on": "privacy_opt_in", "off": "privacy_opt_out"}
+        now = {True: "on", False: "off", None: ""}[person.consent]
+        return tuple(Choice(value, self.say(person, label)) for value, label in labels.items() if value != now)
 
     async def export(self, person: Person) -> dict[str, Any]:
-        """Everything that is kept about a person, as a document for JSON."""
+        """Everything that is kept about a person, as a document for JSON. Raises Refused."""
+        self.rights.admit(person.id, person)
         return await asyncio.to_thread(self._store.personal_data, person.id)
 
     def ask_to_forget(self, person: Person) -> Question:
@@ -266,8 +257,10 @@ class Conversation:
         return Question(self.say(person, "forget_ask"), choices)
 
     async def forget(self, person: Person) -> str:
-        """Deletes everything of this person for good."""
+        """Deletes everything of this person for good, and says so when it is done."""
         await asyncio.to_thread(self._store.forget, person.id)
+        if self._forgotten:
+            await self._forgotten()
         return self.say(person, "forget_done")
 
     # Texts
@@ -278,8 +271,9 @@ class Conversation:
 
     def help(self, person: Person) -> str:
         """What a person can do, with the commands."""
-        commands = self.texts.of(person.language).commands.items()
-        return self.say(person, "help", commands="\n".join(f"/{name}: {does}" for name, does in commands))
+        catalogue = self.texts.of(person.language)
+        commands = {**catalogue.commands, **(catalogue.admin if self.rights.is_admin(person.id) else {})}
+        return self.say(person, "help", commands="\n".join(f"/{name}: {does}" for name, does in commands.items()))
 
     async def _change(
         self, person: Person, language: str | None = None, buttons: bool | None = None, consent: bool | None = None

@@ -1,7 +1,6 @@
 """`kith doctor`: is all there that a bot needs, and does it work? Every model is loaded and answers one message."""
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,6 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bot.exposure import warning
+from bot.logs import redacted
 from bot.settings import Settings, UserError, env_name, load_settings
 from storage.dialog import Candidate, Context, Message
 
@@ -52,7 +53,9 @@ def examine() -> Iterator[Check]:
         return
     changed = ", ".join(env_name(name) for name in sorted(settings.model_fields_set))
     yield Check("settings", True, f"changed: {changed}" if changed else "all as they come")
+    sound = True
     for name, look, advice in (
+        ("secrets", secrets, "Let only yourself read them, by the command above."),
         ("database", database, "Correct KITH_DATABASE_URL, or set KITH_DATA_DIR to a folder that can be written."),
         ("personas", personas, "Correct the file, KITH_PERSONA or KITH_PERSONAS_DIR."),
         ("retriever", retriever, "Run `make run` again, or correct KITH_RETRIEVER; KITH_RETRIEVED=0 does without it."),
@@ -60,9 +63,15 @@ def examine() -> Iterator[Check]:
         ("ranker", ranker, "Correct KITH_RANKER, or make one by `kith train ranker`."),
         ("taste", taste, "Correct KITH_TASTE, or make one by `kith train taste`."),
         ("policy", policy, "Correct KITH_POLICY, or leave it out for the shipped one."),
+        ("safety", safety, "Correct KITH_SAFETY_MODEL and KITH_HELP_LINES, or leave them out."),
         ("Telegram", telegram, "Until then, `kith chat` talks in this terminal."),
     ):
-        yield check(name, look, settings, advice)
+        if name == "retriever" and not sound:
+            yield Check(name, False, "not looked at, since its pool is in the database", "Mend the database first.")
+            continue
+        found = check(name, look, settings, advice)
+        sound = sound and (found.fine or name != "database")
+        yield found
 
 
 def check(name: str, look: Look, settings: Settings, advice: str) -> Check:
@@ -71,18 +80,26 @@ def check(name: str, look: Look, settings: Settings, advice: str) -> Check:
         return Check(name, True, look(settings))
     except Exception as error:  # whatever a part suffers from is what is to be shown
         ours = type(error).__module__.startswith(OURS)
-        return Check(name, False, str(error) if ours else f"{type(error).__name__}: {error}", advice)
+        words = str(error) if ours else f"{type(error).__name__}: {error}"
+        return Check(name, False, redacted(words, settings.secrets), advice)
+
+
+def secrets(settings: Settings) -> str:
+    """Looks who else can read the files with secrets."""
+    if sentence := warning(settings):
+        raise Unfit(sentence)
+    return "for your eyes only"
 
 
 def database(settings: Settings) -> str:
     """Opens the log and counts."""
+    from storage.database import shown
     from storage.stats import read_stats
     from storage.store import SqlDialogStore
 
     with SqlDialogStore(settings.database) as store, store.reading() as connection:
         found = read_stats(connection)
-    without_password = re.sub(r"//[^/]*@", "//", settings.database)
-    return f"{without_password}: {found.turns} turns, {found.people} people"
+    return f"{shown(settings.database)}: {found.turns} turns, {found.people} people"
 
 
 def personas(settings: Settings) -> str:
@@ -146,12 +163,27 @@ def policy(settings: Settings) -> str:
     """Reads the weights; one for a feature that nothing computes would silently count for nothing."""
     from ranking.features import cheap_features
     from ranking.policy import SHIPPED, load_weights
+    from ranking.safety import safety_features
 
     loaded = load_weights(settings.policy)
-    unknown = {*loaded.weights, *loaded.vetoes} - {*cheap_features(), "relevance", "ranker", "taste", "careless"}
+    known = {*cheap_features(), *safety_features(), "relevance", "ranker", "taste", "careless", "toxic"}
+    unknown = {*loaded.weights, *loaded.vetoes} - known
     if unknown:
         raise Unfit(f"Nothing computes the features {', '.join(sorted(unknown))}.")
     return f"{loaded.version}, from {settings.policy or SHIPPED}"
+
+
+def safety(settings: Settings) -> str:
+    """Loads the help lines and what checks replies."""
+    from bot.assemble import load_moderation, load_toxicity_check
+    from bot.help_lines import SHIPPED
+    from ranking.encoders import load_encoder
+
+    if settings.safety == "off":
+        return "SWITCHED OFF by KITH_SAFETY: nobody in danger is shown help, and replies are not checked for harm"
+    load_moderation(settings)
+    loaded = load_toxicity_check(settings, load_encoder(settings.retriever))
+    return f"help lines from {settings.help_lines or SHIPPED}; replies are checked by {loaded.version}"
 
 
 def telegram(settings: Settings) -> str:

@@ -76,5 +76,5 @@ def _persona(path: Path) -> Persona:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path} is not a persona: {where}: {first['msg']}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path} cannot be read as a persona: {error}.") from None

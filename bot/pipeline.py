@@ -1,16 +1,18 @@
 """The pipeline: messages that were asked in, decided and logged turns out. Turn-taking lives here, for every front end.
 
 Sources propose, scorers turn proposals into named numbers, the policy decides, the store keeps all of it. A source or a
-scorer that fails costs its candidates or its feature, never the person's answer.
+scorer that fails costs its candidates or its feature, never the person's answer. One that hangs holds its caller; while
+it does, another caller goes on without it. What is moderated reaches no model.
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
-from bot.protocols import DialogStore, Fallback, Policy, Scorer, Source
-from storage.dialog import Asked, Candidate, Context, Decision, Turn, new_id
+from bot.protocols import DialogStore, Fallback, Moderation, Policy, Scorer, Source
+from storage.dialog import Asked, Candidate, Context, Decision, Scored, Turn, new_id
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,9 @@ class Pipeline:
     personas: Mapping[str, str]
     default_persona: str
     versions: Callable[[], Mapping[str, str]]
+    moderation: Moderation | None = None
+    busy: set[str] = field(default_factory=set)
+    """Sources and scorers at work."""
 
     def answer(self, batch: Sequence[Asked]) -> list[Turn | LookupError]:
         """One logged turn for each message, in their order, with one pass through each model for all of them. A message
@@ -38,19 +43,34 @@ class Pipeline:
         return [next(turns) if isinstance(context, Context) else context for context in contexts]
 
     def _turns(self, known: Sequence[tuple[Asked, Context]]) -> list[Turn | LookupError]:
-        contexts = [context for _, context in known]
         versions = self.versions()
         seconds: dict[str, float] = {}
+        moderated = self._moderate(known, seconds)
+        contexts = [context for (_, context), reply in zip(known, moderated, strict=True) if reply is None]
         proposals = self._propose(contexts, seconds)
-        features = self._score(contexts, proposals, seconds)
+        considered = zip(proposals, self._score(contexts, proposals, seconds), strict=True)
         turns: list[Turn | LookupError] = []
-        for (asked, context), candidates, values in zip(known, proposals, features, strict=True):
+        for (asked, context), reply in zip(known, moderated, strict=True):
             started = time.perf_counter()
-            decision = self._decide(asked, context, candidates, values)
+            decision = settled(reply) if reply else self._decide(asked, context, *next(considered))
             spent = {**seconds, "policy": time.perf_counter() - started}
             turn = Turn(new_id(), asked, context.last, decision, versions, spent)
             turns.append(self._logged(turn))
         return turns
+
+    def _moderate(
+        self, known: Sequence[tuple[Asked, Context]], seconds: dict[str, float]
+    ) -> Sequence[Candidate | None]:
+        if self.moderation is None:
+            return [None] * len(known)
+        started = time.perf_counter()
+        moderated: Sequence[Candidate | None] = [None] * len(known)
+        try:
+            moderated = self.moderation([(context, asked.language) for asked, context in known])
+        except Exception:  # the checks of candidates are still there
+            log.exception("moderation failed")
+        seconds["moderation"] = time.perf_counter() - started
+        return moderated
 
     def _logged(self, turn: Turn) -> Turn | LookupError:
         try:
@@ -69,11 +89,12 @@ class Pipeline:
 
     def _propose(self, contexts: Sequence[Context], seconds: dict[str, float]) -> list[list[Candidate]]:
         proposals: list[list[Candidate]] = [[] for _ in contexts]
-        for name, source in self.sources.items():
+        for name, source in self.sources.items() if contexts else ():
             started = time.perf_counter()
             try:
-                for known, more in zip(proposals, source(contexts), strict=True):
-                    known += more
+                with self._alone(name):
+                    for known, more in zip(proposals, source(contexts), strict=True):
+                        known += more
             except Exception:  # whatever a model raises, the other sources answer
                 log.exception("the source %s failed", name)
             seconds[name] = time.perf_counter() - started
@@ -84,17 +105,29 @@ class Pipeline:
     ) -> list[dict[str, Sequence[float]]]:
         batch = list(zip(contexts, proposals, strict=True))
         features: list[dict[str, Sequence[float]]] = [{} for _ in batch]
-        for name, scorer in self.scorers.items():
+        for name, scorer in self.scorers.items() if contexts else ():
             started = time.perf_counter()
             try:
-                for values, candidates, scores in zip(features, proposals, scorer(batch), strict=True):
-                    if len(scores) != len(candidates):
-                        raise ValueError(f"{len(scores)} scores for {len(candidates)} candidates")
-                    values[name] = scores
+                with self._alone(name):
+                    for values, candidates, scores in zip(features, proposals, scorer(batch), strict=True):
+                        if len(scores) != len(candidates):
+                            raise ValueError(f"{len(scores)} scores for {len(candidates)} candidates")
+                        values[name] = scores
             except Exception:  # a feature that is missing counts as 0; the turn goes on without it
                 log.exception("the scorer %s failed", name)
             seconds[name] = time.perf_counter() - started
         return features
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Nobody else is with this source or scorer. Raises TimeoutError when somebody is, who was given up."""
+        if name in self.busy:
+            raise TimeoutError(f"{name} still hangs in an earlier turn")
+        self.busy.add(name)
+        try:
+            yield
+        finally:
+            self.busy.discard(name)
 
     def _decide(
         self, asked: Asked, context: Context, candidates: Sequence[Candidate], features: Mapping[str, Sequence[float]]
@@ -103,3 +136,8 @@ class Pipeline:
         if decision.chosen is None:
             return replace(decision, reply=self.fallback(context, asked.language), reason="fallback")
         return decision
+
+
+def settled(reply: Candidate) -> Decision:
+    """The decision where there was no choice: the only candidate, said with probability 1."""
+    return Decision(reply.text, "moderated", (Scored(reply, {}, 0.0, 1.0),), 0)

@@ -20,6 +20,10 @@ Policy: TypeAlias = Callable[[Sequence[Candidate], Mapping[str, Sequence[float]]
 Fallback: TypeAlias = Callable[[Context, str], str]
 """A context and the interface's language in, a moderated reply out, for when nothing else is fit to be said."""
 
+Moderation: TypeAlias = Callable[[Sequence[tuple[Context, str]]], Sequence[Candidate | None]]
+"""Contexts, each with the interface's language, in; for each one the moderated reply that must be said, or None where
+models may answer, out."""
+
 
 class DialogStore(Protocol):
     """What the pipeline needs of a store: what was said, and a place for what was decided."""

@@ -5,24 +5,73 @@ field's plain name in `kith.toml`. An unknown name is an error, so that a misspe
 """
 
 import os
-import tomllib
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import quote, unquote, urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
     TomlConfigSettingsSource,
 )
 
+from bot.model_folders import check_model
+from bot.rights import Rules, full_id
+
 TELEGRAM_NAMES = ("TELEGRAM_BOT_TOKEN", "TELEGRAM_API_URL")
 
-Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+PASSWORD = re.compile(r"(?<=:)[^:@/][^:@]*(?=@)|(?<=[?&]password=)[^&]+")
+"""In a database's URL."""
+
+
+def _url(text: str) -> str:
+    """An address with a host, as a pattern cannot tell it."""
+    if not urlsplit(text).hostname or re.search(r"[^\x21-\x7e]", text):
+        raise ValueError("an address such as https://example.org/path is needed")
+    return text
+
+
+def _home(path: Path) -> Path:
+    """With ~ filled in. Raises ValueError for the ~ of somebody who is not there, and for what no path can hold."""
+    if "\0" in str(path):
+        raise ValueError("a path cannot hold the character NUL")
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _ids(value: object) -> tuple[str, ...]:
+    """Ids with commas or spaces between them, or a list of them, as the log names them."""
+    listed = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple):
+        raise ValueError("a list of ids is needed")
+    texts = [str(each) for each in listed if each != ""]
+    for text in texts:
+        if full_id(text) is None:
+            raise ValueError(f"{text!r} is no id: they look like 42, -100123 or console:me")
+    return tuple(name for text in texts if (name := full_id(text)))
+
+
+Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$"), AfterValidator(_url)]
+Ids = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_ids)]
 
 
 class UserError(Exception):
@@ -52,7 +101,13 @@ class Settings(BaseSettings):
         default_factory=lambda: user_data_path("kith"),
         description="folder of database, logs, salt and the vectors of an own pool",
     )
-    database_url: str | None = Field(None, description="SQLAlchemy URL; default: kith.db in the data folder")
+    database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; default: kith.db in the data folder")
+    database_key: SecretStr | None = Field(None, description="encrypts the SQLite database (SQLCipher)")
+    allowed: Ids = Field((), description="ids of the people and chats that may talk to Kith; none: everybody")
+    blocked: Ids = Field((), description="ids of people and chats that get nothing")
+    admins: Ids = Field((), description="ids of people who may use /stats, /block and /unblock")
+    minute_quota: int = Field(30, ge=0, description="replies a minute that one person may ask for; 0: any number")
+    day_quota: int = Field(1000, ge=0, description="the same for a day")
     persona: str = Field("friend", description="persona of new chats")
     personas_dir: Path | None = Field(None, description="folder of your own persona files (*.toml)")
     generator: str = Field("", description="folder or hub id of a causal language model; default: the starter")
@@ -64,18 +119,47 @@ class Settings(BaseSettings):
     remote_url: Url | None = Field(None, description="base URL of an OpenAI-compatible server, used instead")
     remote_model: str = Field("", description="model name on that server")
     remote_key: SecretStr | None = Field(None, description="its API key")
-    remote_timeout: float = Field(20, gt=0, description="seconds to wait for that server")
+    remote_timeout: float = Field(20, gt=0, le=3600, description="seconds to wait for that server")
     retriever: str = Field("", description="folder or hub id of a bi-encoder; default: the shipped one")
     retrieved: int = Field(8, ge=0, le=64, description="replies retrieved a turn; 0 switches retrieval off")
     ranker: str = Field("", description="folder or hub id of a ranker; default: the shipped one")
     taste: Path | None = Field(None, description="file of `kith train taste`; default: that of the shipped retriever")
     policy: Path | None = Field(None, description="JSON file of policy weights; default: the shipped one")
     exploration: float = Field(0.3, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
+    safety: Literal["on", "off"] = Field("on", description="off: nothing is moderated, for owners who know why")
+    safety_model: str = Field("", description="folder or hub id of a text classifier that judges replies, used instead")
+    help_lines: Path | None = Field(
+        None, description="file of help lines for your people; default: bot/help_lines.toml"
+    )
     context_messages: int = Field(200, ge=1, le=10_000, description="messages of a dialog that a turn looks back on")
-    idle_hours: float = Field(12, gt=0, description="silence after which a fresh dialog begins")
+    idle_hours: float = Field(12, gt=0, le=1_000_000, description="silence after which a fresh dialog begins")
+    keep_days: float = Field(
+        0, ge=0, le=100_000, description="days after which messages are deleted; 0: they are kept for ever"
+    )
+    opted_out_hours: float = Field(
+        24,
+        gt=0,
+        le=1_000_000,
+        description="hours of silence after which dialogs are deleted that may not be learnt from",
+    )
     max_batch: int = Field(16, ge=1, le=256, description="chats answered in one pass")
+    turn_seconds: float = Field(
+        60, gt=0, le=3600, description="time for a reply, after which a model that hangs is left out"
+    )
+    max_waiting: int = Field(5, ge=1, le=1000, description="messages of a chat that may wait for their replies")
+    late_minutes: float = Field(
+        60, gt=0, le=1_000_000, description="age of a message that gets an apology instead of a reply"
+    )
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the models; 0: one a core")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="how much is logged")
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="how much is logged; DEBUG: people's words too, when something fails",
+    )  # fmt: skip
+    log_format: str = Field("text", pattern="^(text|json)$", description="a line of the log: text or json")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="port of `/healthz` and `/metrics`; default: none"
+    )
+    metrics_listen: str = Field("127.0.0.1", description="address that these listen on")
 
     @classmethod
     def settings_customise_sources(
@@ -88,23 +172,65 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
 
-    @field_validator("data_dir", "personas_dir", "taste", "policy")
+    @field_validator("data_dir", "personas_dir", "taste", "policy", "help_lines")
     @classmethod
     def _expand(cls, path: Path | None) -> Path | None:
-        return path.expanduser() if path else None
+        return _home(path) if path else None
 
-    @field_validator("generator", "retriever", "ranker")
+    @field_validator("generator", "retriever", "ranker", "safety_model")
     @classmethod
     def _there(cls, name: str) -> str:
         """A name that can only be a folder's is one: a hub's client would speak of repositories."""
-        if name.startswith(("/", "./", "../", "~")) and not Path(name).expanduser().is_dir():
+        folder = _home(Path(name))
+        if name.startswith(("/", "./", "../", "~")) and not folder.is_dir():
             raise ValueError(f"there is no folder {name}")
-        return str(Path(name).expanduser()) if name.startswith("~") else name
+        check_model(str(folder) if name else "")
+        return str(folder) if name.startswith("~") else name
+
+    @field_validator("database_url")
+    @classmethod
+    def _in_a_folder(cls, url: SecretStr | None) -> SecretStr | None:
+        """Of a mistyped path no folders are made: the log would begin anew there, and nobody notice."""
+        scheme, _, path = url.get_secret_value().partition(":///") if url else ("", "", "")
+        folder = Path(path.partition("?")[0]).parent
+        if scheme.startswith("sqlite") and not folder.is_dir():
+            raise ValueError(f"there is no folder {folder}")
+        return url
+
+    @field_validator("database_key")
+    @classmethod
+    def _of_sqlite(cls, key: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        url = others.data.get("database_url")
+        if key and url and not url.get_secret_value().startswith("sqlite"):
+            raise ValueError("only SQLite takes a key; PostgreSQL has means of its own (docs/operations.md)")
+        return key
 
     @property
     def database(self) -> str:
-        """The database's URL, with the default filled in."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'kith.db'}"
+        """The database's URL, with the default filled in, and with the key as its password."""
+        url = self.database_url.get_secret_value() if self.database_url else f"sqlite:///{self.data_dir / 'kith.db'}"
+        if self.database_key is None:
+            return url
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://:{quote(self.database_key.get_secret_value(), safe='')}@{rest}"
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must never be printed: tokens and keys, and of the database's URL the password."""
+        found = [getattr(self, name) for name in SECRETS if name != "database_url"]
+        url = self.database_url.get_secret_value() if self.database_url else ""
+        passwords = PASSWORD.findall(url)
+        return [*(each.get_secret_value() for each in found if each), *passwords, *map(unquote, passwords)]
+
+    @property
+    def rules(self) -> Rules:
+        """Who may talk and how much."""
+        allowed, blocked, admins = map(frozenset, (self.allowed, self.blocked, self.admins))
+        return Rules(allowed, blocked, admins, self.minute_quota, self.day_quota)
+
+
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None)
+"""The settings that hold secrets."""
 
 
 def env_name(field: str) -> str:
@@ -115,11 +241,10 @@ def env_name(field: str) -> str:
 def load_settings() -> Settings:
     """The settings, or a UserError that names the first wrong one and where it may have come from."""
     known = {env_name(field) for field in Settings.model_fields}
-    spelt = {*os.environ, *dotenv_values(".env")}
-    for name in sorted(spelt):
-        if name.upper().startswith("KITH_") and name.upper() not in known:
-            raise UserError(f"{name} is not a setting of Kith: correct or remove it (README.md lists them all).")
     try:
+        for name in sorted({*os.environ, *dotenv_values(".env")}):
+            if name.upper().startswith("KITH_") and name.upper() not in known:
+                raise UserError(f"{name} is not a setting of Kith: correct or remove it (README.md lists them all).")
         return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -131,5 +256,5 @@ def load_settings() -> Settings:
                 "case, without KITH_)."
             ) from None
         raise UserError(f"The setting {name} is wrong: {first['msg']} (environment, .env or kith.toml).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, SettingsError, OSError) as error:
+    except (ValueError, RecursionError, SettingsError, OSError) as error:  # of broken TOML and of odd bytes
         raise UserError(f"The settings cannot be read ({error}): mend .env or kith.toml.") from None

@@ -24,10 +24,14 @@ class Catalogue:
     """What the language calls itself."""
     commands: Mapping[str, str]
     """The commands and what each does, in the order of the menu."""
+    admin: Mapping[str, str]
+    """The commands that only admins have, likewise."""
     reasons: Mapping[str, str]
     """What was wrong with a reply, by `storage.dialog.REASONS`."""
     fallback: tuple[str, ...]
     """Replies for when no candidate is fit to be said."""
+    moderated: Mapping[str, tuple[str, ...]]
+    """Texts for moments that are no place for a model, by what they are for."""
     says: Mapping[str, str]
     """All other texts, by key."""
 
@@ -74,7 +78,9 @@ def _catalogue(path: Path) -> Catalogue:
     return Catalogue(
         language=content["language"],
         commands=content["commands"],
+        admin=content["admin"],
         reasons=content["reasons"],
         fallback=tuple(content["fallback"]),
+        moderated={key: tuple(texts) for key, texts in content["moderated"].items()},
         says={key: text.strip() for key, text in content["says"].items()},
     )

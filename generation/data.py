@@ -102,7 +102,7 @@ def make_tokenizer(texts: Iterable[str], vocab_size: int, length: int) -> PreTra
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,
-        pad_token="<|pad|>",
+        pad_token="<|pad|>",  # nosec B106  # a token of a vocabulary
         additional_special_tokens=list(SPECIAL_TOKENS[2:]),
         model_max_length=length,
         chat_template=ROLE_TEMPLATE,

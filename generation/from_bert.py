@@ -15,8 +15,8 @@ def bert_config(name: str, length: int) -> BertConfig:
     """The configuration of the BERT in folder or hub id `name`. Raises GeneratorError when there is none, or one that
     reads fewer than `length` tokens."""
     try:
-        config = AutoConfig.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # as for any model
         raise GeneratorError(f"There is no BERT at {name}: {error}") from error
     if config.model_type != "bert":
         raise GeneratorError(f"{name} is no BERT but a model of the kind {config.model_type!r}.")
@@ -37,14 +37,15 @@ def decoder_from_bert(name: str, tokenizer: PreTrainedTokenizerBase, length: int
             "max_position_embeddings": length,
             "hidden_dropout_prob": 0.0,
             "attention_probs_dropout_prob": 0.0,
-            "bos_token_id": None,
+            "bos_token_id": None,  # nosec B105  # a token of a vocabulary
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
         }
     )
     try:
-        encoder, wordpieces = BertModel.from_pretrained(name, dtype=torch.float32), AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        encoder = BertModel.from_pretrained(name, dtype=torch.float32, use_safetensors=True)
+        wordpieces = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # as for any model
         raise GeneratorError(f"The BERT {name} cannot be loaded: {error}") from error
     model = BertLMHeadModel(config)
     model.loss_type = "ForCausalLM"  # which the library takes anyway, but warns about, as the class is named otherwise

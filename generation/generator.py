@@ -39,11 +39,14 @@ class GptGenerator:
         self.sampling = sampling or Sampling()
         folder = name if name else str(STARTER)
         try:
-            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-            config = AutoConfig.from_pretrained(folder)
+            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             self.device, dtype = place()
-            self.model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(self.device)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
+            )
+            self.model: PreTrainedModel = model.to(self.device)
+        except Exception as error:  # a broken folder makes the libraries raise all kinds, the tokenizers plain ones
             raise GeneratorError(f"The generator {folder} cannot be loaded: {error}") from error
         self.model.eval()
         self.room = int(getattr(config, "max_position_embeddings", 2048)) - self.sampling.max_new_tokens

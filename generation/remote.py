@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 MESSAGES = 40
 """How far back a dialog is sent. The server knows its own limit in tokens; forty short messages are under 2,000."""
 
+LONGEST = 2000
+"""Characters of a reply. What a server sends beyond is cut off, as by its own limit: a reply is no flood."""
+
 AT_ONCE = 16
 """Requests under way together: such servers batch for themselves."""
 
@@ -60,7 +63,8 @@ class RemoteGenerator:
 
     def _ask(self, context: Context) -> list[Sample]:
         try:
-            return [self._read(choice) for choice in self._request(context).choices]
+            choices = self._request(context).choices[: self.sampling.candidates]  # a server may send more
+            return [self._read(choice) for choice in choices]
         except (OpenAIError, ValueError, TypeError, AttributeError) as error:  # the client does not check what it reads
             raise GeneratorError(f"The server does not answer as an OpenAI-compatible one does ({error}).") from error
 
@@ -80,8 +84,9 @@ class RemoteGenerator:
 
     @staticmethod
     def _read(choice: Any) -> Sample:
-        finished = choice.finish_reason != "length"
-        return Sample(tidy(choice.message.content or "", finished), mean_log_probability(choice), finished)
+        text = choice.message.content or ""
+        finished = choice.finish_reason != "length" and len(text) <= LONGEST
+        return Sample(tidy(text[:LONGEST], finished), mean_log_probability(choice), finished)
 
 
 def mean_log_probability(choice: Any) -> float:

@@ -1,6 +1,7 @@
 """How replies are drawn from a model, and how what it wrote is made fit to be shown."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,8 +46,10 @@ def distinct(samples: Sequence[Sample], version: str) -> list[Candidate]:
 
 
 def tidy(text: str, finished: bool) -> str:
-    """One line without stray spaces. A text that was cut off keeps its whole sentences; "" when it has none."""
-    text = " ".join(text.replace("\ufffd", "").split())
+    """One line without stray spaces, control characters, and halves of characters, which servers that cut an emoji in
+    two send and no front end can. A text that was cut off keeps its whole sentences; "" when it has none."""
+    kept = (c for c in text if c != "\ufffd" and unicodedata.category(c) != "Cs")
+    text = " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in kept).split())
     if finished:
         return text
     ends = [match.end() for match in SENTENCE.finditer(text)]

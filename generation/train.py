@@ -197,12 +197,14 @@ def load_or_make(
     """The base model in float32 with its tokenizer, or a new one; a cut-off run keeps the tokenizer that it made."""
     if run.base:
         try:
-            model = AutoModelForCausalLM.from_pretrained(run.base, dtype=torch.float32)
-            return model, AutoTokenizer.from_pretrained(run.base)
-        except (OSError, ValueError, KeyError) as error:
+            model = AutoModelForCausalLM.from_pretrained(
+                run.base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+            )
+            return model, AutoTokenizer.from_pretrained(run.base, trust_remote_code=False)
+        except Exception as error:  # as for any model
             raise GeneratorError(f"The base {run.base} cannot be loaded: {error}") from error
     if (run.out / "tokenizer.json").exists():
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(run.out)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(run.out, trust_remote_code=False)
     else:
         tokenizer = make_tokenizer((m.text for d in dialogs for m in d.messages), run.vocab_size, run.length)
         tokenizer.save_pretrained(run.out)

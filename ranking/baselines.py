@@ -50,7 +50,8 @@ def by_tfidf(asked: Sequence[Question]) -> Floats:
     One-letter words count: "i" and "u" are what people say."""
     texts, places = distinct_replies(asked)
     contexts = [whole_context(question.place.context) for question in asked]
-    vectorizer = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b").fit([*contexts, *texts])
+    words = r"(?u)\b\w+\b"
+    vectorizer = TfidfVectorizer(token_pattern=words).fit([*contexts, *texts])
     cosines = (vectorizer.transform(contexts) @ vectorizer.transform(texts).T).toarray()
     return np.take_along_axis(cosines, places, axis=1).astype(np.float64)
 

@@ -31,7 +31,9 @@ def load_encoder(name: str = "", caches: Sequence[Path] = ()) -> Encoder:
         if has_delta(name):
             return encoder_of(load_dialog_encoder(name), trained_version(name), known)
         return Encoder(*any_bi_encoder(name), Path(name).name, known)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a broken folder makes the libraries raise all kinds, the tokenizers plain ones
         raise ModelError(f"The retriever {name or STARTER} cannot be loaded: {error}") from error
 
 
@@ -51,7 +53,7 @@ def any_bi_encoder(name: str) -> tuple[Embed, Vectors]:
     """One of sentence-transformers' kind; what further messages count is that of plain MiniLM."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(name)
+    model = SentenceTransformer(name, trust_remote_code=False, model_kwargs={"use_safetensors": True})
     model.max_seq_length = MESSAGE_TOKENS
 
     def embed(texts: Sequence[str]) -> Vectors:

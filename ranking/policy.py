@@ -89,5 +89,5 @@ def load_weights(file: Path | None = None) -> Weights:
         if not all(map(math.isfinite, (*weights.values(), *vetoes.values()))):
             raise ValueError("a weight is not a number")
         return Weights(str(read["version"]), weights, vetoes)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, OverflowError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise PolicyError(f"{file} is not a file of policy weights ({error}).") from error

@@ -34,6 +34,11 @@ def curated(folder: Path = CURATED) -> list[PoolEntry]:
     return entries
 
 
+def texts_of(entries: Iterable[PoolEntry]) -> set[str]:
+    """All texts of entries, replies and contexts."""
+    return {text for entry in entries for text in (entry.reply, *entry.contexts)}
+
+
 def kept_out(context: str) -> bool:
     """Whether a context of the pool is never trained on: one in five, so that it can be seen what was learnt."""
     return held_back(context, 0.2)

@@ -4,7 +4,7 @@ of texts again."""
 import hashlib
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Protocol, TypeAlias
@@ -131,12 +131,33 @@ class Encoder:
 
     def save(self, file: Path, texts: Sequence[str]) -> None:
         """Writes the vectors of the texts as a cache, whole or not at all."""
-        vectors = self.remembered(texts).astype(np.float16)
-        keys = np.frombuffer(b"".join(digest(text) for text in texts), np.uint8).reshape(-1, 8)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            save_file({"keys": keys, "vectors": vectors}, Path(folder) / file.name, {"version": self.version})
-            (Path(folder) / file.name).replace(file)
+        write(file, [digest(text) for text in texts], self.remembered(texts).astype(np.float16), self.version)
+
+
+def write(file: Path, keys: Sequence[bytes], vectors: NDArray[np.float16], version: str) -> None:
+    """A cache file with a vector for each digest, whole or not at all."""
+    table = {"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 8), "vectors": vectors}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        save_file(table, Path(folder) / file.name, {"version": version})
+        (Path(folder) / file.name).replace(file)
+
+
+def trim(file: Path, texts: Collection[str]) -> None:
+    """Leaves in a cache file only the vectors of these texts; one that cannot be read is removed."""
+    if not file.exists():
+        return
+    kept = {digest(text) for text in texts}
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            version = (tensors.metadata() or {})["version"]
+            keys, vectors = [key.tobytes() for key in tensors.get_tensor("keys")], tensors.get_tensor("vectors")
+    except (OSError, SafetensorError, KeyError):
+        file.unlink(missing_ok=True)
+        return
+    rows = [row for row, key in enumerate(keys) if key in kept]
+    if len(rows) < len(keys):
+        write(file, [keys[row] for row in rows], vectors[rows], version)
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -152,9 +173,9 @@ def load(file: Path, version: str) -> dict[bytes, NDArray[np.float16]]:
             if (tensors.metadata() or {}).get("version") != version:
                 return {}
             keys, vectors = tensors.get_tensor("keys"), tensors.get_tensor("vectors")
-    except (OSError, SafetensorError):
+            return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
+    except (OSError, SafetensorError, ValueError):
         return {}
-    return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
 
 
 def digest(text: str) -> bytes:

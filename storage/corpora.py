@@ -10,16 +10,15 @@ Rated replies {"context": [{"role": "user" | "bot", "text"}], "reply", "label": 
               {"prompt": [{"role", "content"}], "completion": [{"role", "content"}], "label"}  `kith export votes`
 """
 
-import gzip
-import json
 import tomllib
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from storage.dialog import Message, Role
+from storage.lines import LineError, json_lines
 
 VALID_SHARE = 0.05
 """Share of dialogs held back where a file names no split: chosen by a hash of the id, so the same ones each time."""
@@ -94,15 +93,16 @@ def read_ratings(path: Path) -> Iterator[RatedReply]:
 
 
 def read_votes(path: Path) -> Iterator[LoggedVote]:
-    """The votes in a `kith export dialogs` file, with the features of what was chosen. Raises CorpusError."""
+    """The votes in a `kith export dialogs` file, with the features of what was chosen; what was moderated has none, and
+    its votes teach nothing. Raises CorpusError."""
     for file, number, record in _records(path):
         try:
             for turn in (turn for message in record["messages"] for turn in message["turns"]):
-                chosen = [_numbers(c["features"]) for c in turn["candidates"] if c["chosen"]]
+                chosen = [_numbers(c["features"]) for c in turn["candidates"] if c["chosen"] and c["features"]]
                 for vote in turn["votes"] if chosen else ():
                     if vote["value"] != 0:
                         yield LoggedVote(record["id"], chosen[0], vote["value"] > 0)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise _shape_error(file, number, record, "a line of `kith export dialogs` is needed") from error
 
 
@@ -118,20 +118,16 @@ def _records(path: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
     if not files:
         raise CorpusError(f"{path} holds no file that ends in {', '.join(ENDINGS)}.")
     for file in files:
-        number = 0
         if file.suffix == ".toml":
             yield from _situations(file)
             continue
         try:
-            with _open(file) as lines:
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        record = json.loads(line)
-                        if not isinstance(record, dict):
-                            raise CorpusError(f"{file}, line {number}: a JSON object is needed on each line.")
-                        yield file, number, record
-        except (json.JSONDecodeError, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
-            raise CorpusError(f"{file}, near line {number}: cannot be read ({error}).") from error
+            for number, record in json_lines(file):
+                if not isinstance(record, dict):
+                    raise CorpusError(f"{file}, line {number}: a JSON object is needed on each line.")
+                yield file, number, record
+        except LineError as error:
+            raise CorpusError(str(error)) from error
 
 
 def _numbers(features: dict[str, float | None]) -> dict[str, float]:
@@ -150,7 +146,7 @@ def _situations(file: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
             shared, kept = {}, ("name", "contexts", "replies")
         rows = tables["dialog" if "dialog" in tables else "situation"]
         yield from ((file, number, {key: row[key] for key in kept} | shared) for number, row in enumerate(rows, 1))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, OSError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, OSError) as error:
         raise CorpusError(f"{file} cannot be read as a file of dialogs or of the pool ({error}).") from error
 
 
@@ -180,12 +176,6 @@ def _situation(record: dict[str, Any]) -> Iterator[CorpusDialog]:
             yield CorpusDialog(f"{name}/{number}/{place}", "curated", split, messages, lang="en")
 
 
-def _open(file: Path) -> TextIO:
-    if file.suffix == ".gz":
-        return gzip.open(file, "rt", encoding="utf-8")
-    return file.open(encoding="utf-8")
-
-
 def _dialog(record: dict[str, Any], file: Path, number: int) -> CorpusDialog:
     dialog_id = str(record.get("id", f"{file.name}:{number}"))
     facts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
@@ -199,7 +189,7 @@ def _dialog(record: dict[str, Any], file: Path, number: int) -> CorpusDialog:
         messages = tuple(
             Message(ROLES[m["role"]], _text(m["content"])) for m in record["messages"] if m["role"] != "system"
         )
-    split = record.get("split") or ("valid" if held_back(dialog_id) else "train")
+    split = _text(record.get("split") or ("valid" if held_back(dialog_id) else "train"))
     source = str(record.get("source", file.name.split(".")[0]))
     return CorpusDialog(
         dialog_id, source, split, messages, facts, str(record.get("license", "")), str(record.get("lang", ""))
@@ -215,9 +205,16 @@ def _rating(record: dict[str, Any], file: Path, number: int) -> RatedReply:
         messages = tuple(Message(ROLES[m["role"]], _text(m["text"])) for m in record["context"])
         reply = record["reply"]
     dialog_id = str(record.get("dialog_id", f"{file.name}:{number}"))
-    split = record.get("split") or ("valid" if held_back(dialog_id, 0.15) else "train")
+    split = _text(record.get("split") or ("valid" if held_back(dialog_id, 0.15) else "train"))
     source = str(record.get("source", file.name.split(".")[0]))
-    return RatedReply(dialog_id, source, split, messages, _text(reply), bool(record["label"]))
+    return RatedReply(dialog_id, source, split, messages, _text(reply), _label(record["label"]))
+
+
+def _label(value: Any) -> bool:
+    """A text would count as a like, "0" as well."""
+    if value not in (0, 1):
+        raise TypeError(f"{value!r} is neither 0 nor 1")
+    return bool(value)
 
 
 def _text(value: Any) -> str:

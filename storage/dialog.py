@@ -7,7 +7,7 @@ thought of it.
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
@@ -86,10 +86,11 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is said and why. `chosen` indexes `ranked` (best total first), or is None when a fallback was said."""
+    """What is said and why. `chosen` indexes `ranked` (best total first), or is None when a fallback was said. What was
+    "moderated" was not chosen: the message was one that no model answers, and the reply is its only candidate."""
 
     reply: str
-    reason: Literal["policy", "fallback"]
+    reason: Literal["policy", "fallback", "moderated"]
     ranked: tuple[Scored, ...] = ()
     chosen: int | None = None
 
@@ -121,6 +122,23 @@ class Turn:
     """What it cost: seconds by stage (one entry a source and a scorer, and "policy")."""
     at: datetime = field(default_factory=now)
 
+    def asked_again(self) -> Asked:
+        """Its message, to be answered anew because the reply was sent back."""
+        return replace(self.asked, retry_of=self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An update as a front end received it, to be kept until it is done."""
+
+    key: str
+    """What it is known by when it comes again."""
+    person_id: str
+    body: str
+    tries: int = 0
+    """How many starts of the bot found it undone."""
+    at: datetime = field(default_factory=now)
+
 
 @dataclass(frozen=True, slots=True)
 class Vote:
@@ -143,8 +161,21 @@ class Person:
     language: str = "en"
     buttons: bool = True
     """Whether vote buttons are shown under replies (/feedback)."""
-    consent: bool = True
-    """Whether their dialogs may be exported and trained on (/privacy)."""
+    consent: bool | None = None
+    """Whether their dialogs may be exported and trained on (/privacy). None: they have not said, which counts as no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """The log at a glance, for who owns it."""
+
+    people: int
+    """Those who wrote since some time, as all but the last field."""
+    messages: int
+    turns: int
+    fallbacks: int
+    by_source: Mapping[str, tuple[int, int, int]]
+    """Turns, 👍 and 👎 of all times, by where the reply came from."""
 
 
 @dataclass(frozen=True, slots=True)

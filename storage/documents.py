@@ -7,15 +7,17 @@ column of nulls.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Connection, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage.files import Columns, Record
 from storage.schema import CandidateRow, DialogRow, MessageRow, TurnRow, VoteEventRow, VoteRow
+from storage.streaming import Edit
 
 VOTE: Columns = {
     "person_id": "string",
@@ -67,13 +69,20 @@ DOCUMENT: Columns = {
 }
 """Keys are called as the columns of storage/schema.py. Candidates come by rank, all else in the order of time."""
 
-Naming: TypeAlias = Callable[[str], str]
-"""A person's id or a chat's key in, the name it has in the export out."""
+
+@dataclass(frozen=True, slots=True)
+class Disguise:
+    """How people appear in an export."""
+
+    name: Callable[[str], str]
+    """A person's id or a chat's key in, the name that it has in the export out."""
+    text: Edit
+    """A text as it was written in, as it is exported out."""
 
 
-def read_documents(connection: Connection, dialog_ids: Sequence[str], name: Naming) -> Iterator[Record]:
+def read_documents(connection: Connection, dialog_ids: Sequence[str], disguise: Disguise) -> Iterator[Record]:
     """The documents of dialogs, in the order of the ids."""
-    read = partial(_by_parent, connection, name)
+    read = partial(_by_parent, connection, disguise)
     message_ids = select(MessageRow.id).where(MessageRow.dialog_id.in_(dialog_ids))
     turn_ids = select(TurnRow.id).where(TurnRow.message_id.in_(message_ids))
     dialogs = read(DOCUMENT, DialogRow.id, dialog_ids, DialogRow.at)
@@ -95,7 +104,7 @@ def read_documents(connection: Connection, dialog_ids: Sequence[str], name: Nami
 
 def _by_parent(
     connection: Connection,
-    name: Naming,
+    disguise: Disguise,
     shape: Columns,
     parent: InstrumentedAttribute[Any],
     parents: Sequence[str] | Select[Any],
@@ -108,8 +117,10 @@ def _by_parent(
         "at": datetime.isoformat,
         "active_at": datetime.isoformat,
         "edited_at": lambda time: time.isoformat() if time else "",
-        "person_id": name,
-        "chat": name,
+        "person_id": disguise.name,
+        "chat": disguise.name,
+        "text": disguise.text,
+        "reply": disguise.text,
     }
     converted = [(key, plain[key]) for key in keys if key in plain]
     found = select(parent, *(columns[key] for key in keys)).where(parent.in_(parents))

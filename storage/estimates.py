@@ -16,6 +16,9 @@ Floats: TypeAlias = NDArray[np.float64]
 
 RESAMPLES = 1000
 
+Z95 = 1.959964
+"""Standard deviations of the normal distribution within which 95 % lie."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -60,6 +63,17 @@ def draws(groups: Sequence[str], seed: int = 0, count: int = RESAMPLES) -> list[
 def estimate(items: Floats, groups: Sequence[str], metric: Callable[[Floats], float], seed: int = 0) -> Estimate:
     """A metric of items (first axis) with its interval; `groups` names each item's dialog."""
     return interval(metric(items), [metric(items[chosen]) for chosen in draws(groups, seed)])
+
+
+def share(hits: int, of: int) -> Estimate:
+    """A share of independent items with Wilson's interval, which is honest where all or none are hit."""
+    if of == 0:
+        return NONE
+    value = hits / of
+    scale = 1 + Z95**2 / of
+    middle = (value + Z95**2 / (2 * of)) / scale
+    spread = Z95 * math.sqrt(value * (1 - value) / of + Z95**2 / (4 * of**2)) / scale
+    return Estimate(value, max(0.0, middle - spread), min(1.0, middle + spread))
 
 
 def interval(value: float, resampled: Sequence[float]) -> Estimate:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from storage.documents import Naming
+from storage.documents import Disguise
 from storage.files import ExportError, Record, write_records, writer_for
 from storage.pseudonyms import load_salt, pseudonym
 from storage.records import FORMATS, Format
+from storage.redaction import redact
 from storage.store import SqlDialogStore
 from storage.streaming import Filters, count_dialogs, dialog_batches
 
@@ -28,20 +29,22 @@ def export(
     filters: Filters,
     salt: bytes | None,
     progress: Callable[[int], None] | None = None,
+    unredacted: bool = False,
 ) -> int:
     """Writes the records of one state of the log, and returns how many.
 
     `file` is JSON lines, CSV or Parquet by its ending; None is JSON lines on standard output. `salt` makes pseudonyms
-    of people and chats; None keeps their ids. `progress` is told how many dialogs came by since it was last told, of
-    `count(store, filters)` in all. Raises ExportError.
+    of people and chats; None keeps their ids. What tells in a text who somebody is makes way for placeholders, unless
+    it is to be `unredacted`. `progress` is told how many dialogs came by since it was last told, of `count(store,
+    filters)` in all. Raises ExportError.
     """
     if format not in FORMATS:
         raise ExportError(f"There is no format {format}: use {', '.join(FORMATS)}.")
     if file is not None:
         writer_for(file)  # a wrong ending is told before anything is read
     kind = FORMATS[format]
-    name = partial(pseudonym, salt) if salt is not None else str
-    with store.reading() as connection, closing(_records(connection, kind, filters, name, progress)) as records:
+    disguise = Disguise(partial(pseudonym, salt) if salt is not None else str, str if unredacted else redact)
+    with store.reading() as connection, closing(_records(connection, kind, filters, disguise, progress)) as records:
         return write_records(islice(records, filters.limit), kind.columns, file)
 
 
@@ -52,9 +55,9 @@ def count(store: SqlDialogStore, filters: Filters) -> int:
 
 
 def _records(
-    connection: Connection, kind: Format, filters: Filters, name: Naming, progress: Callable[[int], None] | None
+    connection: Connection, kind: Format, filters: Filters, disguise: Disguise, progress: Callable[[int], None] | None
 ) -> Generator[Record, None, None]:
-    for dialogs in dialog_batches(connection, filters):
-        yield from kind.records(connection, dialogs, filters, name)
+    for dialogs in dialog_batches(connection, filters, disguise.text):
+        yield from kind.records(connection, dialogs, filters, disguise)
         if progress is not None:
             progress(len(dialogs))

@@ -29,6 +29,9 @@ Columns: TypeAlias = dict[str, Shape]
 Writer: TypeAlias = Callable[[Iterable[Record], Columns, IO[bytes]], int]
 """Writes records and says how many they were."""
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""With what a text begins that spreadsheets take for a formula; they skip spaces at its front."""
+
 PIECE = 50
 """Records that become Arrow's columns at once; as Python objects they take ten times the memory."""
 
@@ -65,10 +68,10 @@ def whole_file(file: Path) -> Iterator[IO[bytes]]:
 
     An error leaves nothing behind, a power cut or kill -9 at most a "….part" beside it. Raises ExportError.
     """
-    file = file.resolve()  # a link stays one
-    if file.is_dir():
-        raise ExportError(f"{file} is a folder: name a file.")
     try:
+        file = file.resolve()  # a link stays one
+        if file.is_dir():
+            raise ExportError(f"{file} is a folder: name a file.")
         # Not deleted by itself, since it is to be renamed; made with mode 0600, for a log of private talk.
         with NamedTemporaryFile(dir=file.parent, prefix=f"{file.name}.", suffix=".part", delete=False) as stream:
             part = Path(stream.name)
@@ -104,16 +107,24 @@ def _write_jsonl(records: Iterable[Record], columns: Columns, stream: IO[bytes])
 
 
 def _write_csv(records: Iterable[Record], columns: Columns, stream: IO[bytes]) -> int:
-    """Nested values become JSON. Some readers take a text such as "NA" for none; the other kinds know no such doubt."""
+    """Nested values become JSON. A text that a spreadsheet would calculate gets an apostrophe before it: what people
+    say to the bot must not run on its owner's desk. Some readers take a text such as "NA" for none. Other kinds of
+    files know none of this."""
     text = TextIOWrapper(stream, encoding="utf-8", newline="")
     rows = csv.writer(text)
     rows.writerow(columns)
     count = 0
     for record in records:
-        rows.writerow(_json(value) if isinstance(value := record[name], list | dict) else value for name in columns)
+        rows.writerow(_cell(record[name]) for name in columns)
         count += 1
     text.detach()  # flushes; the stream is closed by whoever opened it
     return count
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return _json(value)
+    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(FORMULA) else value
 
 
 def _write_parquet(records: Iterable[Record], columns: Columns, stream: IO[bytes]) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, up
 from storage.database import insert_new
 from storage.dialog import Asked, new_id, now
 from storage.people import ensure_person
-from storage.schema import ChatRow, DialogRow, MessageRow
+from storage.schema import ChatRow, DialogRow, MessageRow, PersonRow
 
 LOCK_CHAT = select(ChatRow.key).where(ChatRow.key == bindparam("chat")).with_for_update()
 FIND_UPDATE = select(MessageRow.id).where(MessageRow.update_key == bindparam("update_key"))
@@ -49,6 +49,14 @@ def take(
     message_id = connection.execute(ADD_MESSAGE, row).scalar_one()
     connection.execute(CHANGE_DIALOG, {"dialog_id": dialog_id, "active_at": at})
     return Asked(message_id, dialog_id, person_id, person.language)
+
+
+def taken(connection: Connection, update_key: str) -> Asked | None:
+    """A message that was taken before, None when it was not."""
+    columns = MessageRow.id, MessageRow.dialog_id, MessageRow.person_id, PersonRow.language
+    found = select(*columns).join(PersonRow, MessageRow.person_id == PersonRow.id)
+    row = connection.execute(found.where(MessageRow.update_key == update_key)).one_or_none()
+    return Asked(*row) if row else None
 
 
 def edit(connection: Connection, chat: str, external_id: str, text: str) -> bool:

@@ -9,15 +9,16 @@ from storage.database import insert_new
 from storage.dialog import Person, now
 from storage.schema import ChatRow, PersonRow
 
-FIND_PERSON = select(PersonRow.id, PersonRow.language, PersonRow.buttons, PersonRow.consent).where(
-    PersonRow.id == bindparam("person_id")
-)
+CHOSEN = PersonRow.id, PersonRow.language, PersonRow.buttons, PersonRow.consent, PersonRow.consent_at
+FIND_PERSON = select(*CHOSEN).where(PersonRow.id == bindparam("person_id"))
 
 
 def find_person(connection: Connection, person_id: str) -> Person | None:
     """A person, None when they are unknown."""
     row = connection.execute(FIND_PERSON, {"person_id": person_id}).one_or_none()
-    return Person(*row) if row else None
+    if row is None:
+        return None
+    return Person(row.id, row.language, row.buttons, row.consent if row.consent_at else None)
 
 
 def ensure_person(connection: Connection, person_id: str, language: str) -> Person:
@@ -25,8 +26,8 @@ def ensure_person(connection: Connection, person_id: str, language: str) -> Pers
     person = find_person(connection, person_id)
     if person is None:
         person = Person(person_id, language or "en")
-        chosen = {"language": person.language, "buttons": person.buttons, "consent": person.consent}
-        insert_new(connection, PersonRow, id=person.id, at=now(), **chosen)
+        chosen = {"language": person.language, "buttons": person.buttons}
+        insert_new(connection, PersonRow, id=person.id, consent=False, at=now(), **chosen)
     return person
 
 
@@ -34,7 +35,8 @@ def change_person(connection: Connection, person_id: str, changes: dict[str, Any
     """Sets what a person chose; `changes` holds fields of Person."""
     person = ensure_person(connection, person_id, "")
     if changes:
-        connection.execute(update(PersonRow).where(PersonRow.id == person_id).values(**changes))
+        answered = {"consent_at": now()} if "consent" in changes else {}
+        connection.execute(update(PersonRow).where(PersonRow.id == person_id).values(**changes, **answered))
     return replace(person, **changes)
 
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from itertools import groupby
 from typing import Literal, cast
 
-from sqlalchemy import Connection, Text, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Text, delete, func, insert, select, update
 
 from storage.database import insert_new
 from storage.dialog import PoolEntry, now
-from storage.schema import MessageRow, PersonRow, PoolEntryRow, PoolEntryTurnRow, TurnRow, VoteRow
+from storage.schema import WITHOUT_CONSENT, MessageRow, PoolEntryRow, PoolEntryTurnRow, TurnRow, VoteRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ def remove_pool_entry(connection: Connection, entry_id: str) -> bool:
 
 
 def liked_replies(connection: Connection, people: int) -> list[LikedReply]:
-    """Replies with a 👍 of at least `people` consenting people, and of no fewer than gave a 👎; most likes first.
+    """Replies with a 👍 of at least `people` people, and of no fewer than gave a 👎; most likes first. Only dialogs
+    count in which everybody consented: a reply may repeat what anybody said before.
 
     Fallbacks are left out: they say that nothing fitting was found.
     """
@@ -88,8 +89,7 @@ def liked_replies(connection: Connection, people: int) -> list[LikedReply]:
         select(TurnRow.reply, TurnRow.id, MessageRow.text, VoteRow.person_id, VoteRow.value)
         .join(VoteRow, VoteRow.turn_id == TurnRow.id)
         .join(MessageRow, TurnRow.message_id == MessageRow.id)
-        .join(PersonRow, VoteRow.person_id == PersonRow.id)
-        .where(PersonRow.consent, TurnRow.reason == "policy")
+        .where(MessageRow.dialog_id.not_in(WITHOUT_CONSENT), TurnRow.reason == "policy")
         .order_by(TurnRow.reply, TurnRow.message_id, TurnRow.at)
     )
     liked = []
@@ -104,21 +104,21 @@ def liked_replies(connection: Connection, people: int) -> list[LikedReply]:
     return sorted(liked, key=lambda reply: -reply.likes)
 
 
-def forget_in_pool(connection: Connection, person_id: str) -> int:
-    """Removes entries that came only from a person's turns; how many.
+def forget_in_pool(connection: Connection, gone: ColumnElement[bool]) -> int:
+    """Removes entries that came only from turns of the messages that will be gone; how many.
 
     Entries that others liked too stay, with only those contexts that the others wrote.
     """
     came_from = (
-        select(PoolEntryTurnRow.entry_id, MessageRow.text, MessageRow.person_id)
+        select(PoolEntryTurnRow.entry_id, MessageRow.text, gone.label("gone"))
         .join(TurnRow, PoolEntryTurnRow.turn_id == TurnRow.id)
         .join(MessageRow, TurnRow.message_id == MessageRow.id)
     )
-    mine = came_from.where(MessageRow.person_id == person_id).with_only_columns(PoolEntryTurnRow.entry_id)
+    concerned = came_from.where(gone).with_only_columns(PoolEntryTurnRow.entry_id)
     removed = 0
-    for entry_id in set(connection.scalars(mine)):
+    for entry_id in set(connection.scalars(concerned)):
         rows = connection.execute(came_from.where(PoolEntryTurnRow.entry_id == entry_id)).all()
-        texts = {row.text for row in rows if row.person_id != person_id}
+        texts = {row.text.strip() for row in rows if not row.gone}
         contexts = connection.execute(select(PoolEntryRow.contexts).where(PoolEntryRow.id == entry_id)).scalar_one()
         kept = [context for context in contexts if context in texts]
         if kept:

@@ -13,9 +13,9 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from storage.dialog import Message
-from storage.documents import DOCUMENT, Naming, read_documents
+from storage.documents import DOCUMENT, Disguise, read_documents
 from storage.files import Columns, Record, Shape
-from storage.streaming import FALLBACK, Exchange, Filters, Reply, SpokenDialog
+from storage.streaming import FALLBACK, MODERATION, Exchange, Filters, Reply, SpokenDialog
 
 SOURCE = "kith"
 """The corpus that these records are, for those who train on several."""
@@ -25,7 +25,7 @@ PROMPT_MESSAGES = 200
 
 CHAT: Shape = [{"role": "string", "content": "string"}]
 
-Maker: TypeAlias = Callable[[Connection, Sequence[SpokenDialog], Filters, Naming], Iterable[Record]]
+Maker: TypeAlias = Callable[[Connection, Sequence[SpokenDialog], Filters, Disguise], Iterable[Record]]
 """A batch of dialogs in, their records out."""
 
 
@@ -38,7 +38,7 @@ class Format:
 
 
 def log_records(
-    connection: Connection, dialogs: Sequence[SpokenDialog], filters: Filters, name: Naming
+    connection: Connection, dialogs: Sequence[SpokenDialog], filters: Filters, disguise: Disguise
 ) -> Iterator[Record]:
     """Everything that the log keeps of a dialog, when one of its replies is wanted (or it has none, and none is asked
     for)."""
@@ -48,18 +48,18 @@ def log_records(
         if any(_wanted_replies(dialog, filters))
         or (not filters.of_replies and any(filters.in_time(exchange) for exchange in dialog.exchanges))
     ]
-    return read_documents(connection, wanted, name)
+    return read_documents(connection, wanted, disguise)
 
 
 def message_records(dialog: SpokenDialog, filters: Filters) -> Iterator[Record]:
-    """The dialog up to its last wanted reply, without the replies that were sent back and without fallbacks: nobody
-    should learn these."""
+    """The dialog up to its last wanted reply, without the replies that were sent back, without fallbacks and what was
+    moderated: nobody should learn these."""
     said: list[Message] = []
     end = 0
     for exchange in dialog.exchanges:
         said.append(Message("user", exchange.text))
         for reply in exchange.replies:
-            if not reply.rejected and reply.source != FALLBACK:
+            if not reply.rejected and reply.source not in (FALLBACK, MODERATION):
                 said.append(Message("assistant", reply.text))
                 if filters.in_time(exchange) and filters.take(reply):
                     end = len(said)
@@ -71,7 +71,7 @@ def vote_records(dialog: SpokenDialog, filters: Filters) -> Iterator[Record]:
     """Each reply with a vote: TRL's unpaired preference."""
     for context, exchange in _in_time(dialog, filters):
         for reply in exchange.replies:
-            if reply.vote != 0 and filters.take(reply):
+            if reply.vote != 0 and reply.source != MODERATION and filters.take(reply):
                 yield {
                     "prompt": _prompt(context),
                     "completion": _answer(reply),
@@ -98,7 +98,8 @@ def ranking_records(dialog: SpokenDialog, filters: Filters) -> Iterator[Record]:
     """Each reply that was judged: 1 for a 👍, 0 for a 👎 and for one that was sent back."""
     for context, exchange in _in_time(dialog, filters):
         for reply in exchange.replies:
-            if (reply.vote != 0 or reply.rejected) and filters.take(reply):
+            judged = reply.vote != 0 or reply.rejected
+            if judged and reply.source != MODERATION and filters.take(reply):
                 said = context[-PROMPT_MESSAGES:]
                 yield {
                     "context": [{"role": "user" if m.role == "user" else "bot", "text": m.text} for m in said],
@@ -113,7 +114,7 @@ def _each(records: Callable[[SpokenDialog, Filters], Iterator[Record]]) -> Maker
     """A maker for a batch from one for a dialog, for records that name nobody."""
 
     def make(
-        connection: Connection, dialogs: Sequence[SpokenDialog], filters: Filters, name: Naming
+        connection: Connection, dialogs: Sequence[SpokenDialog], filters: Filters, disguise: Disguise
     ) -> Iterator[Record]:
         for dialog in dialogs:
             yield from records(dialog, filters)
@@ -145,7 +146,7 @@ FORMATS = {
 
 def _preferred(chosen: Reply, rejected: Reply) -> bool:
     """Whether the person showed that one reply pleased them more than the other. Fallbacks are nobody's wish."""
-    if FALLBACK in (chosen.source, rejected.source) or chosen.text == rejected.text:
+    if {FALLBACK, MODERATION} & {chosen.source, rejected.source} or chosen.text == rejected.text:
         return False
     by_votes = chosen.vote > 0 > rejected.vote
     by_retry = rejected.rejected and not chosen.rejected and chosen.vote >= 0 >= rejected.vote

@@ -5,6 +5,7 @@
                          turn -< vote          the opinion that stands; `vote_event` keeps how it came to be
                          turn -< delivery      where a reply appeared
                          turn -< pool_entry_turn >- pool_entry
+              received                     updates, until they are done
 
 A message goes with its dialog, and a turn with its message: deleting the message of a person deletes what answered it.
 """
@@ -12,7 +13,19 @@ A message goes with its dialog, and a turn with its message: deleting the messag
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, MetaData, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    TypeDecorator,
+    select,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -71,6 +84,7 @@ class PersonRow(Base):
     language: Mapped[str]
     buttons: Mapped[bool]
     consent: Mapped[bool]
+    consent_at: Mapped[datetime | None]  # when they said yes or no; null: not yet, and then `consent` is false
     at: Mapped[datetime]
 
 
@@ -102,18 +116,22 @@ Index(
 
 
 class MessageRow(Base):
-    """What a person said."""
+    """What a person said. By person and time it is looked up for quotas."""
 
     __tablename__ = "message"
-    __table_args__ = (Index(None, "dialog_id", "id"), {"sqlite_autoincrement": True})  # an id never comes twice
+    __table_args__ = (
+        Index(None, "dialog_id", "id"),
+        Index(None, "person_id", "at"),
+        {"sqlite_autoincrement": True},  # an id never comes twice
+    )
 
     id: Mapped[int] = mapped_column(Number, primary_key=True)
     dialog_id: Mapped[str] = mapped_column(ForeignKey("dialog.id", ondelete="CASCADE"))
-    person_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     text: Mapped[str]
     update_key: Mapped[str] = mapped_column(unique=True)  # what brought it, such as "telegram:update id"
     external_id: Mapped[str] = mapped_column(index=True)  # the message's id in its chat; "" where there are none
-    at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column(index=True)
     edited_at: Mapped[datetime | None]
 
 
@@ -125,8 +143,8 @@ class TurnRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     message_id: Mapped[int] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), index=True)
     reply: Mapped[str]
-    reason: Mapped[str]  # of the decision: "policy" or "fallback"
-    probability: Mapped[float]  # with which the reply was drawn; 1 for a fallback
+    reason: Mapped[str]  # of the decision: "policy", "fallback" or "moderated"
+    probability: Mapped[float]  # with which the reply was drawn; 1 for a fallback and what was moderated
     versions: Mapped[dict[str, Any]]
     seconds: Mapped[dict[str, Any]]
     retry_of: Mapped[str]  # a turn of the same message, or ""
@@ -189,6 +207,31 @@ class DeliveryRow(Base):
     turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), index=True)
 
 
+class ReceivedRow(Base):
+    """An update of a front end. It is done when `body` is null: then the key alone stays, to know it by if it comes
+    again."""
+
+    __tablename__ = "received"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)  # in the order in which they came
+    key: Mapped[str] = mapped_column(unique=True)  # "telegram:bot id:update id"
+    person_id: Mapped[str] = mapped_column(index=True)  # "" when done; nobody need be known to write
+    body: Mapped[str | None]  # as the front end reads it
+    sent_back: Mapped[str]  # the turn that it sent back, or ""
+    tries: Mapped[int]  # starts of the bot that found it undone
+    at: Mapped[datetime]
+
+
+class BlockRow(Base):
+    """A person or chat that an admin shut out by /block. It outlives /forget, or that would open the door again."""
+
+    __tablename__ = "block"
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # "telegram:42", "telegram:-100"
+    at: Mapped[datetime]
+
+
 class PoolEntryRow(Base):
     """A liked or imported reply that retrieval may say; the curated ones live in files."""
 
@@ -208,3 +251,10 @@ class PoolEntryTurnRow(Base):
 
     entry_id: Mapped[str] = mapped_column(ForeignKey("pool_entry.id", ondelete="CASCADE"), primary_key=True)
     turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+WITHOUT_CONSENT = select(MessageRow.dialog_id).where(
+    MessageRow.person_id.in_(select(PersonRow.id).where(PersonRow.consent.is_(False)))
+)
+"""The dialogs with a word of somebody who did not say that they may be learnt from: no export has them, nothing is
+promoted out of them, and they are soon gone (storage/retention.py)."""

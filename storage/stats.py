@@ -6,14 +6,14 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, select
 
+from storage.dialog import Glance
+from storage.estimates import share
 from storage.schema import CandidateRow, MessageRow, PersonRow, TurnRow, VoteRow
-
-Z95 = 1.959964
-"""Standard deviations on each side that hold 95 % of a normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,25 @@ def read_stats(connection: Connection) -> Stats:
     )
 
 
+def read_glance(connection: Connection, since: datetime) -> Glance:
+    """What an owner asks for between two talks: little enough for a chat."""
+    messages, turns = MessageRow.at >= since, TurnRow.at >= since
+    return Glance(
+        people=_scalar(connection, func.count(MessageRow.person_id.distinct()).filter(messages)),
+        messages=_scalar(connection, func.count(MessageRow.id).filter(messages)),
+        turns=_scalar(connection, func.count(TurnRow.id).filter(turns)),
+        fallbacks=_scalar(connection, func.count(TurnRow.id).filter(turns, TurnRow.reason == "fallback")),
+        by_source={group.name: (group.turns, group.likes, group.dislikes) for group in _by_source(connection)},
+    )
+
+
 def approval(name: str, turns: int, likes: int, dislikes: int) -> Approval:
     """The share of likes with its Wilson interval, which holds for few votes and near 0 and 1 as well."""
     votes = likes + dislikes
     if votes == 0:
         return Approval(name, turns, likes, dislikes, share=None, low=0.0, high=1.0)
-    share = likes / votes
-    scale = 1 + Z95**2 / votes
-    middle = (share + Z95**2 / (2 * votes)) / scale
-    spread = Z95 * math.sqrt(share * (1 - share) / votes + Z95**2 / (4 * votes**2)) / scale
-    return Approval(name, turns, likes, dislikes, share, max(0.0, middle - spread), min(1.0, middle + spread))
+    liked = share(likes, votes)
+    return Approval(name, turns, likes, dislikes, liked.value, liked.low, liked.high)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

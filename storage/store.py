@@ -1,27 +1,23 @@
 """SqlDialogStore: the one door to the log. Rows in, values out; one method is one transaction.
 
-It is synchronous and thread-safe. One thread writes at a time, since SQLite allows no more and eight waiting ones
-would cost its 99th percentile 106 ms. What the methods do is in the modules of this package that they call.
+It is synchronous and thread-safe. What the methods do is in the modules of this package that they call.
 """
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
-from threading import Lock
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection
-
-from storage import browse, messages, people, pool_rows, rights, turns, votes
+from storage import admission, browse, messages, people, pool_rows, rights, turns, updates, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
-from storage.database import StoreError, open_database, reader, scrub, writer
-from storage.dialog import Asked, Context, Person, PoolEntry, Turn, Vote
+from storage.database import StoreError
+from storage.deleting import Deleting
+from storage.dialog import Asked, Context, Glance, Person, PoolEntry, Received, Turn, Vote
 from storage.pool_rows import LikedReply, PoolState
-from storage.turns import NotAddressed, UnknownTurn
+from storage.stats import read_glance
+from storage.turns import AlreadyAnswered, NotAddressed, UnknownTurn
 
 __all__ = [
+    "AlreadyAnswered",
     "DialogSummary",
     "LikedReply",
     "LoggedDialog",
@@ -34,10 +30,8 @@ __all__ = [
     "UnknownTurn",
 ]
 
-log = logging.getLogger(__name__)
 
-
-class SqlDialogStore:
+class SqlDialogStore(Deleting):
     """The log of dialogs in a SQL database.
 
     A chat is called "telegram:<chat id>", with a topic "telegram:<chat id>:<topic id>", or "console:<name>"; a person
@@ -46,34 +40,31 @@ class SqlDialogStore:
 
     def __init__(self, url: str, idle_hours: float = 12, context_messages: int = 200) -> None:
         """Opens the database, made where there is none and brought up to date. Raises StoreError."""
-        self._engine = open_database(url)
-        self._reader, self._writer = reader(self._engine), writer(self._engine)
-        self._one_writer = Lock()
+        super().__init__(url)
         self._idle = timedelta(hours=idle_hours)
         self._context_messages = context_messages
 
-    def close(self) -> None:
-        """Closes all connections."""
-        self._engine.dispose()
+    # Updates
 
-    def __enter__(self) -> Self:
-        return self
+    def receive(self, received: Received) -> bool:
+        """Keeps an update of a front end until `finish`; False when it came before."""
+        with self._writing() as connection:
+            return updates.receive(connection, received)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def unfinished(self, prefix: str) -> list[Received]:
+        """The updates whose keys begin with `prefix` and that were never done, in order; each is tried once more."""
+        with self._writing() as connection:
+            return updates.unfinished(connection, prefix)
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the log, for exports and statistics."""
-        with self._reader.begin() as connection:
-            yield connection
+    def finish(self, key: str) -> None:
+        """Marks an update as done and deletes what it said."""
+        with self._writing() as connection:
+            updates.finish(connection, key)
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._one_writer, self._writer.begin() as connection:
-            yield connection
+    def updates_in_hand(self) -> int:
+        """How many updates are not done yet."""
+        with self.reading() as connection:
+            return updates.in_hand(connection)
 
     # People and chats
 
@@ -122,18 +113,31 @@ class SqlDialogStore:
         with self._writing() as connection:
             return messages.take(connection, chat, person_id, text, update_key, external_id, language, idle=self._idle)
 
+    def taken(self, update_key: str) -> Asked | None:
+        """A message that `take` kept before."""
+        with self.reading() as connection:
+            return messages.taken(connection, update_key)
+
     def edit(self, chat: str, external_id: str, text: str) -> bool:
         """Gives a user's message its new text; False when it is unknown."""
         with self._writing() as connection:
             return messages.edit(connection, chat, external_id, text)
 
-    def ask_again(self, turn_id: str, person_id: str) -> Asked:
+    def ask_again(self, turn_id: str, person_id: str, update_key: str = "") -> Asked:
         """Marks a reply as sent back, which keeps its row, and asks the same message again.
 
-        Only the latest turn of a dialog can be asked again. Raises UnknownTurn, NotAddressed.
+        Only the latest turn of a dialog can be asked again. `asked_again` knows what the update `update_key` asked.
+        Raises UnknownTurn, NotAddressed.
         """
         with self._writing() as connection:
-            return turns.ask_again(connection, turn_id, person_id)
+            asked = turns.ask_again(connection, turn_id, person_id)
+            updates.note_sent_back(connection, update_key, turn_id)
+            return asked
+
+    def asked_again(self, update_key: str) -> Asked | None:
+        """What this unfinished update asked again already."""
+        with self.reading() as connection:
+            return updates.asked_again(connection, update_key)
 
     def new_dialog(self, chat: str) -> str:
         """Begins a fresh dialog in a chat, and returns its id."""
@@ -149,7 +153,7 @@ class SqlDialogStore:
             return turns.context_of(connection, asked, self._context_messages)
 
     def add_turn(self, turn: Turn) -> None:
-        """Keeps a turn with all its candidates. Raises UnknownTurn when its message was forgotten."""
+        """Keeps a turn with all its candidates. Raises UnknownTurn when its message was forgotten, AlreadyAnswered."""
         with self._writing() as connection:
             turns.add_turn(connection, turn)
 
@@ -157,6 +161,11 @@ class SqlDialogStore:
         """Keeps which messages of the front end show a reply. Raises UnknownTurn."""
         with self._writing() as connection:
             turns.add_delivery(connection, turn_id, chat, external_ids)
+
+    def answer_to(self, asked: Asked) -> tuple[Turn, int] | None:
+        """The turn that answers what was asked, if it has one, and how many messages show its reply already."""
+        with self.reading() as connection:
+            return turns.answer_to(connection, asked)
 
     def turn(self, turn_id: str) -> Turn | None:
         """A turn as it was logged, or None."""
@@ -177,6 +186,28 @@ class SqlDialogStore:
         """The turn whose reply this message of the front end shows."""
         with self.reading() as connection:
             return turns.turn_at(connection, chat, external_id)
+
+    # Who may talk
+
+    def blocked(self) -> frozenset[str]:
+        """The persons and chats that were shut out by `block`."""
+        with self.reading() as connection:
+            return admission.blocked(connection)
+
+    def block(self, name: str) -> bool:
+        """Shuts a person or chat out; False when they were already."""
+        with self._writing() as connection:
+            return admission.block(connection, name)
+
+    def unblock(self, name: str) -> bool:
+        """Lets them in again; False when they were not shut out."""
+        with self._writing() as connection:
+            return admission.unblock(connection, name)
+
+    def asked_since(self, person_id: str, since: datetime, message_id: int | None = None) -> int:
+        """How many replies somebody asked for; `message_id` is the message that they want answered again."""
+        with self.reading() as connection:
+            return admission.asked_since(connection, person_id, since, message_id)
 
     # Votes
 
@@ -200,19 +231,6 @@ class SqlDialogStore:
         """Everything kept about a person, fit for JSON: person, chats, dialogs > messages > replies > votes ..."""
         with self.reading() as connection:
             return rights.personal_data(connection, person_id)
-
-    def forget(self, person_id: str) -> dict[str, int]:
-        """Deletes everything of a person for good; how many rows of each kind.
-
-        SQLite's file is rebuilt without them, which takes two seconds for 100 MB. What PostgreSQL keeps of deleted rows
-        goes with its vacuum; its own logs and backups are for its owner to see to.
-        """
-        with self._writing() as connection:
-            counts = rights.forget(connection, person_id)
-        with self._one_writer:
-            if not scrub(self._engine):
-                log.warning("The database is in use: traces of forgotten rows stay in its file until the next /forget.")
-        return counts
 
     # Pool
 
@@ -244,6 +262,11 @@ class SqlDialogStore:
             return pool_rows.liked_replies(connection, people)
 
     # For the owner
+
+    def glance(self, since: datetime) -> Glance:
+        """What happened since then, and the votes of all times."""
+        with self.reading() as connection:
+            return read_glance(connection, since)
 
     def dialogs(self, limit: int = 20) -> list[DialogSummary]:
         """The latest dialogs, newest first."""

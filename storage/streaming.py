@@ -1,24 +1,31 @@
 """Dialogs out of the log in batches: a million messages take as little memory as a thousand.
 
-Only dialogs of people who all let theirs be used are read (/privacy).
+Only dialogs of people who all said that theirs may be used are read (/privacy), and what was said in them as `edit`
+makes it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
-from storage.schema import CandidateRow, DialogRow, MessageRow, PersonRow, TurnRow, VoteRow
+from storage.schema import WITHOUT_CONSENT, CandidateRow, DialogRow, MessageRow, TurnRow, VoteRow
 
 BATCH_MESSAGES = 1000
 """A batch has this many messages, or one longer dialog. Each message may bring a dozen candidates of 1 KiB."""
 
+Edit: TypeAlias = Callable[[str], str]
+"""A text as it was written in, as it leaves the log out."""
+
 FALLBACK = "fallback"
 """The source of a reply that was none of the candidates."""
+
+MODERATION = "moderation"
+"""The source of replies that no model may learn to say: they belong to grave moments, with help lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,8 @@ class Filters:
     """What is wanted of the log. The default is everything.
 
     `since` (inclusive) and `until` (exclusive) are aware times of messages, `chat` is a chat's key, `source` one of
-    "retrieval", "generation", "fallback". `liked` and `disliked` together mean any reply with a vote. `limit` counts
-    records. Raises ValueError for a time without a zone and for a limit under 0.
+    "retrieval", "listening", "generation", "moderation", "fallback". `liked` and `disliked` together mean any reply
+    with a vote. `limit` counts records. Raises ValueError for a time without a zone and for a limit under 0.
     """
 
     since: datetime | None = None
@@ -95,10 +102,10 @@ def count_dialogs(connection: Connection, filters: Filters) -> int:
     return connection.execute(select(func.count()).select_from(DialogRow).where(_wanted(filters))).scalar_one()
 
 
-def dialog_batches(connection: Connection, filters: Filters) -> Iterator[list[SpokenDialog]]:
+def dialog_batches(connection: Connection, filters: Filters, edit: Edit = str) -> Iterator[list[SpokenDialog]]:
     """The dialogs with a message in the wanted chat and time, whole ones, the one that began first comes first."""
     for dialog_ids in _id_batches(connection, filters):
-        by_id = {dialog.id: dialog for dialog in _read(connection, dialog_ids)}
+        by_id = {dialog.id: dialog for dialog in _read(connection, dialog_ids, edit)}
         yield [by_id[dialog_id] for dialog_id in dialog_ids]
 
 
@@ -125,12 +132,11 @@ def _wanted(filters: Filters) -> ColumnElement[bool]:
         messages = messages.where(MessageRow.at >= filters.since)
     if filters.until is not None:
         messages = messages.where(MessageRow.at < filters.until)
-    opted_out = select(MessageRow.dialog_id).join(PersonRow).where(PersonRow.consent.is_(False))
-    wanted = and_(DialogRow.id.not_in(opted_out), messages.where(MessageRow.dialog_id == DialogRow.id).exists())
+    wanted = and_(DialogRow.id.not_in(WITHOUT_CONSENT), messages.where(MessageRow.dialog_id == DialogRow.id).exists())
     return wanted if filters.chat is None else and_(wanted, DialogRow.chat == filters.chat)
 
 
-def _read(connection: Connection, dialog_ids: Sequence[str]) -> Iterator[SpokenDialog]:
+def _read(connection: Connection, dialog_ids: Sequence[str], edit: Edit) -> Iterator[SpokenDialog]:
     vote = select(func.coalesce(func.sum(VoteRow.value), 0)).where(VoteRow.turn_id == TurnRow.id).scalar_subquery()
     source = func.coalesce(CandidateRow.source, FALLBACK)
     rows = (
@@ -142,11 +148,11 @@ def _read(connection: Connection, dialog_ids: Sequence[str]) -> Iterator[SpokenD
         .order_by(MessageRow.dialog_id, MessageRow.id, TurnRow.at)
     )
     for dialog_id, of_dialog in groupby(connection.execute(rows), attrgetter("dialog_id")):
-        exchanges = tuple(_exchange(list(of_message)) for _, of_message in groupby(of_dialog, attrgetter("id")))
+        exchanges = tuple(_exchange(list(of_message), edit) for _, of_message in groupby(of_dialog, attrgetter("id")))
         yield SpokenDialog(dialog_id, exchanges)
 
 
-def _exchange(rows: Sequence[Row[Any]]) -> Exchange:
+def _exchange(rows: Sequence[Row[Any]], edit: Edit) -> Exchange:
     """From one row for each reply, or one for a message without any."""
-    replies = (Reply(row.reply, row.source, row.rejected, row.vote) for row in rows if row.reply is not None)
-    return Exchange(rows[0].text, rows[0].at, tuple(replies))
+    replies = (Reply(edit(row.reply), row.source, row.rejected, row.vote) for row in rows if row.reply is not None)
+    return Exchange(edit(rows[0].text), rows[0].at, tuple(replies))

@@ -3,10 +3,9 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, func, insert, select, update
 
 from storage.database import insert_new
 from storage.dialog import Asked, Candidate, Context, Decision, Message, Scored, Turn
@@ -28,12 +27,17 @@ SENT_BACK = (
     select(TurnRow.reply).where(TurnRow.message_id == MESSAGE_ID, TurnRow.rejected.is_(True)).order_by(TurnRow.at)
 )
 FIND_MESSAGE = select(MessageRow.id).where(MessageRow.id == MESSAGE_ID)
+FIND_ANSWER = select(TurnRow.id).where(TurnRow.message_id == MESSAGE_ID, TurnRow.retry_of == bindparam("retry_of"))
 ADD_TURN = insert(TurnRow)
 ADD_CANDIDATE = insert(CandidateRow)
 
 
 class UnknownTurn(LookupError):
     """There is no such turn, it is not of this chat, or it was forgotten."""
+
+
+class AlreadyAnswered(LookupError):
+    """This message has its turn: another one for it came too late."""
 
 
 class NotAddressed(PermissionError):
@@ -64,10 +68,12 @@ def context_of(connection: Connection, asked: Asked, limit: int) -> Context:
 
 
 def add_turn(connection: Connection, turn: Turn) -> None:
-    """Keeps a turn with its candidates. Raises UnknownTurn when its message was forgotten."""
+    """Keeps a turn with its candidates. Raises UnknownTurn when its message was forgotten, AlreadyAnswered."""
     asked, decision = turn.asked, turn.decision
     if connection.scalar(FIND_MESSAGE, {"message_id": asked.message_id}) is None:
         raise UnknownTurn(f"message {asked.message_id} was forgotten")
+    if connection.scalar(FIND_ANSWER, {"message_id": asked.message_id, "retry_of": asked.retry_of}) is not None:
+        raise AlreadyAnswered(f"message {asked.message_id} has its turn")
     row = {
         "id": turn.id,
         "message_id": asked.message_id,
@@ -122,6 +128,16 @@ def read_turns(connection: Connection, which: ColumnElement[bool]) -> list[Turn]
     ]
 
 
+def answer_to(connection: Connection, asked: Asked) -> tuple[Turn, int] | None:
+    """The turn that answers what was asked, and how many messages show its reply already."""
+    turn_id = connection.scalar(FIND_ANSWER, {"message_id": asked.message_id, "retry_of": asked.retry_of})
+    turn = find_turn(connection, turn_id) if turn_id else None
+    if turn is None:
+        return None
+    shown = select(func.count()).select_from(DeliveryRow).where(DeliveryRow.turn_id == turn.id)
+    return turn, connection.execute(shown).scalar_one()
+
+
 def last_turn(connection: Connection, chat: str) -> Turn | None:
     """The latest kept turn of the chat's current dialog."""
     current = select(DialogRow.id).where(DialogRow.chat == chat, DialogRow.ended_at.is_(None)).scalar_subquery()
@@ -140,7 +156,7 @@ def ask_again(connection: Connection, turn_id: str, person_id: str) -> Asked:
     if connection.scalar(_latest_first(MessageRow.dialog_id == turn.asked.dialog_id).limit(1)) != turn_id:
         raise UnknownTurn(f"turn {turn_id} is not the latest of its dialog")
     connection.execute(update(TurnRow).where(TurnRow.id == turn_id).values(rejected=True))
-    return replace(turn.asked, retry_of=turn_id)
+    return turn.asked_again()
 
 
 def add_delivery(connection: Connection, turn_id: str, chat: str, external_ids: Sequence[str]) -> None:

@@ -16,11 +16,12 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias
 
 from telegram_people import PATIENCE, Chat, Json, Somebody, units
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
+from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
@@ -39,6 +40,10 @@ class ApiError(Exception):
     def __init__(self, code: int, description: str, **parameters: float) -> None:
         super().__init__(description)
         self.code, self.description, self.parameters = code, description, parameters
+
+
+Mishap: TypeAlias = Literal["lost", "cut", "slow"]
+"""A request that is cut before it is read; one that is carried out, and then cut; or never answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class BotApi:
         """Names and contents of the files that the bot sent."""
         self.refusals: list[ApiError] = []
         """Errors for the next messages that the bot sends, whatever they are."""
+        self.mishaps: list[Mishap] = []
+        """What happens to the next messages on the wire."""
         self.hiccups = 0
         """How many of the next getUpdates fail."""
         self.webhook: Json = {}
@@ -71,6 +78,7 @@ class BotApi:
         self._allowed: set[str] | None = None
         self._changed = asyncio.Event()
         self._open = True
+        self._polls = 0
         self._pushing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -118,9 +126,9 @@ class BotApi:
         self._updates.append(update)
         self._notify()
 
-    async def until(self, condition: Callable[[], object]) -> None:
+    async def until(self, condition: Callable[[], object], patience: float = PATIENCE) -> None:
         """Waits until something is so: looks at each call and, as the log changes without one, every 20 ms."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             while not condition():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), 0.02)
@@ -128,6 +136,15 @@ class BotApi:
     def called(self, *methods: str) -> list[Call]:
         """The calls of some methods so far."""
         return [call for call in self.calls if call.method in methods]
+
+    def waiting(self) -> int:
+        """How many updates are not confirmed."""
+        return len(self._updates)
+
+    def forget_the_dead(self) -> None:
+        """Ends the long polls of bots that were killed, as Telegram does when their connections end."""
+        self._polls += 1
+        self._notify()
 
     def _notify(self) -> None:
         self._changed.set()
@@ -170,10 +187,15 @@ class BotApi:
             self.hiccups -= 1
             raise ApiError(502, "Bad Gateway")
         self._updates = [update for update in self._updates if update["update_id"] >= offset]
+        self._polls += 1
+        poll = self._polls
+        self._notify()  # ends the one before
         try:
             async with asyncio.timeout(rest.get("timeout", 0)):
                 while not self._updates and self._open:
                     await self._changed.wait()
+                    if poll != self._polls:
+                        raise ApiError(409, "Conflict: terminated by other getUpdates request")
         except TimeoutError:
             return []
         return self._updates[:limit]
@@ -293,13 +315,22 @@ class _Method(RequestHandler):
     async def post(self, token: str, method: str) -> None:
         parameters = {name: decoded(name, values[-1].decode()) for name, values in self.request.arguments.items()}
         files = [(file.filename, file.body) for files in self.request.files.values() for file in files]
+        mishap = self.api.mishaps.pop(0) if self.api.mishaps and method == "sendMessage" else None
+        if mishap == "lost":
+            self.detach().close()
+            return
         try:
             if token != TOKEN:
                 raise ApiError(401, "Unauthorized")
             result = await self.api.call(method, parameters, files)
+            if mishap == "cut":
+                self.detach().close()
+                return
+            if mishap == "slow":
+                await asyncio.sleep(PATIENCE)
         except ApiError as error:
             self.set_status(error.code)
-            self.finish(
+            await self._end(
                 {
                     "ok": False,
                     "error_code": error.code,
@@ -308,7 +339,11 @@ class _Method(RequestHandler):
                 }
             )
         else:
-            self.finish({"ok": True, "result": result})
+            await self._end({"ok": True, "result": result})
+
+    async def _end(self, body: Json) -> None:
+        with suppress(StreamClosedError):  # who asked may have been killed
+            await self.finish(body)
 
 
 class _File(RequestHandler):

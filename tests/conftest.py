@@ -11,10 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import delete
 
 from storage.schema import Base
 from storage.store import SqlDialogStore
+
+# The same examples each time, and no clock: what fails in one run fails in all.
+settings.register_profile(
+    "kith",
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("kith")
 
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
@@ -29,11 +40,18 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The root URL of a PostgreSQL server of our own, on a free loopback port, in a folder that goes with it."""
+def postgres_programs() -> Path:
+    """The folder of PostgreSQL's programs."""
     programs = _postgres_programs()
     if programs is None:
         pytest.skip("PostgreSQL's server programs (initdb, pg_ctl) are not installed")
+    return programs
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_programs: Path) -> Iterator[str]:
+    """The root URL of a PostgreSQL server of our own, on a free loopback port, in a folder that goes with it."""
+    programs = postgres_programs
     folder = Path(tempfile.mkdtemp(prefix="kith-postgres-"))  # pytest's own folders are closed to other users
     user = _server_user()
     if user:

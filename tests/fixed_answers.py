@@ -10,6 +10,7 @@ from turn_values import turn_for
 
 from bot.conversation import Conversation
 from bot.personas import load_personas
+from bot.rights import Rules
 from bot.texts import load_texts
 from storage.dialog import Asked, Turn
 from storage.store import SqlDialogStore
@@ -51,9 +52,9 @@ class FixedAnswers:
         return turn
 
 
-def conversation_with(answers: FixedAnswers) -> Conversation:
-    """A conversation over the log of the answers."""
-    return Conversation(answers.store, answers, load_texts(), load_personas(), "friend")
+def conversation_with(answers: FixedAnswers, rules: Rules | None = None) -> Conversation:
+    """A conversation over the log of the answers; without rules everybody may say as much as they like."""
+    return Conversation(answers.store, answers, load_texts(), load_personas(), "friend", rules)
 
 
 def empty_log(folder: Path) -> SqlDialogStore:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from bot_api import TOKEN, BotApi
 from fixed_answers import FixedAnswers, conversation_with
 from pydantic import SecretStr
 
+from bot.rights import Rules
 from bot.settings import Settings
 from bot.telegram_chat import run
 
@@ -22,15 +24,24 @@ def keep_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", str(folder))
 
 
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def settings_for(api: BotApi, **others: Any) -> Settings:
     """Settings for the loopback API."""
     return Settings(**{"telegram_bot_token": SecretStr(TOKEN), "telegram_api_url": api.url, **others})
 
 
 @asynccontextmanager
-async def serving(api: BotApi, answers: FixedAnswers, **settings: Any) -> AsyncIterator[None]:
+async def serving(
+    api: BotApi, answers: FixedAnswers, rules: Rules | None = None, **settings: Any
+) -> AsyncIterator[None]:
     """The bot, listening; at the end it is stopped as by a signal, and what ended it early is raised."""
-    task = asyncio.create_task(run(settings_for(api, **settings), conversation_with(answers)))
+    task = asyncio.create_task(run(settings_for(api, **settings), conversation_with(answers, rules)))
     started = asyncio.create_task(api.until(lambda: api.called("getUpdates", "setWebhook")))
     await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
     try:

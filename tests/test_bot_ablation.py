@@ -120,6 +120,7 @@ def settings(
         for n, text in enumerate(("Soup.", "Bread and cheese.", "Whatever is left."))
     ]
     monkeypatch.setattr("bot.assemble.curated", lambda: pool)
+    monkeypatch.setattr("ranking.toxicity.curated", lambda: pool)
     return Settings(
         _env_file=None, data_dir=tmp_path, retriever=retriever_folder, ranker=ranker_folder,
         generator=generator_folder, candidates=2, threads=1,
@@ -153,7 +154,7 @@ def test_places_scripted_users_and_self_play(settings: Settings, data: Path, ran
         assert rows[GENERATOR]["generated"].value + rows[GENERATOR]["fallback"].value == pytest.approx(1)
     assert [len(t.lines) for t in found.transcripts] == [10, 10]
     assert set(found.seconds) == set(found.talks)
-    assert {"retrieval", "generation", "ranker", "policy", "judge"} == set(found.models)
+    assert {"retrieval", "generation", "ranker", "toxicity", "policy", "judge"} == set(found.models)
     assert evaluate_bot(settings, run).talks == found.talks
 
 

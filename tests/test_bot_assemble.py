@@ -38,6 +38,7 @@ def settings(
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"version": "similar", "weights": {"similarity": 1.0}, "vetoes": {}}))
     monkeypatch.setattr("bot.assemble.curated", lambda: [PIZZA])
+    monkeypatch.setattr("ranking.toxicity.curated", lambda: [PIZZA, JOKE, RAIN] * 50)
     monkeypatch.setattr("bot.pool_watch.LOOK_SECONDS", 0.01)
     return Settings(
         _env_file=None,
@@ -222,6 +223,19 @@ async def test_vectors_are_kept_for_the_next_start_and_go_with_their_texts(setti
         owner.remove_pool_entry(RAIN.id)
         load_retriever(settings, owner)
         assert kept() == 2
+
+
+@pytest.mark.parametrize("safety", ["on", "off"])
+async def test_only_the_owners_setting_switches_safety_off_and_the_log_says_so(
+    settings: Settings, caplog: pytest.LogCaptureFixture, safety: str
+) -> None:
+    async with open_bot(settings.model_copy(update={"safety": safety})) as bot:
+        turn = await ask(bot, "i want to kill myself")
+        other = await ask(bot, "hello there")
+    checks = {"toxic", "ungentle", "claims_human", "instructs", "with_minor"}
+    assert (turn.decision.reason == "moderated") == (safety == "on")
+    assert all((checks <= scored.features.keys()) == (safety == "on") for scored in other.decision.ranked)
+    assert ("KITH_SAFETY is off" in caplog.text) == (safety == "off")
 
 
 async def test_without_retrieval_there_is_nothing_to_watch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

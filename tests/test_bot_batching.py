@@ -17,7 +17,7 @@ BIRTH = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def asked(number: int) -> Asked:
-    return Asked(number, "dialog", "console:ann")
+    return Asked(number, f"dialog {number}", "console:ann")
 
 
 def turn(message: Asked) -> Turn:
@@ -66,8 +66,11 @@ async def test_those_that_come_while_a_batch_runs_make_up_the_next_one() -> None
     async with Batcher(models) as batcher:
         first = await models.hold_on(batcher)
         others = await ask(batcher, 1, 2, 3)
+        assert (batcher.waiting, batcher.idle_seconds) == (3, None) and batcher.busy_seconds > 0
         models.free.set()
         turns = await asyncio.gather(first, *others)
+        await asyncio.sleep(0)
+        assert (batcher.waiting, batcher.busy_seconds) == (0, 0) and batcher.idle_seconds is not None
     assert models.batches == [[0], [1, 2, 3]]
     assert turns == [turn(asked(number)) for number in range(4)]
 
@@ -177,3 +180,73 @@ async def test_after_the_end_nobody_is_taken_in() -> None:
         pass
     with pytest.raises(RuntimeError, match="closed"):
         await batcher.answer(asked(1))
+
+
+async def test_who_writes_much_has_one_turn_in_a_batch_and_holds_up_nobody() -> None:
+    models = Models()
+    of_one_dialog = [Asked(number, "flood", "console:ann") for number in (1, 2, 3)]
+    async with Batcher(models, max_batch=2) as batcher:
+        first = await models.hold_on(batcher)
+        flood = [asyncio.create_task(batcher.answer(message)) for message in of_one_dialog]
+        await asyncio.sleep(0)
+        others = await ask(batcher, 11, 12)
+        models.free.set()
+        await asyncio.gather(first, *flood, *others)
+    assert models.batches == [[0], [1, 11], [12, 2], [3]]
+
+
+async def test_a_batch_that_hangs_is_begun_anew_on_another_thread_and_the_next_ones_go_on() -> None:
+    models, hang = Models(), threading.Event()
+    threads: list[int] = []
+
+    def hang_once(batch: Sequence[Asked]) -> Sequence[Turn]:
+        threads.append(threading.get_ident())
+        if len(threads) == 1:
+            hang.wait(PATIENCE)
+        return [turn(message) for message in batch]
+
+    models.then = hang_once
+    async with Batcher(models, turn_seconds=0.05) as batcher:
+        assert await batcher.answer(asked(1)) == turn(asked(1))
+        assert await batcher.answer(asked(2)) == turn(asked(2))
+        hang.set()
+    assert models.batches == [[1], [1], [2]]
+    assert threads[0] != threads[1] == threads[2]
+
+
+async def test_a_batch_that_hangs_again_is_a_timeout_for_its_callers_and_no_others() -> None:
+    models, hang = Models(), threading.Event()
+
+    def hang_on_one(batch: Sequence[Asked]) -> Sequence[Turn]:
+        if batch[0].message_id == 1:
+            hang.wait(PATIENCE)
+        return [turn(message) for message in batch]
+
+    models.then = hang_on_one
+    async with Batcher(models, turn_seconds=0.05) as batcher:
+        with pytest.raises(TimeoutError):
+            await batcher.answer(asked(1))
+        assert await batcher.answer(asked(2)) == turn(asked(2))
+        hang.set()
+
+
+async def test_the_end_does_not_wait_for_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.batching.PARTING_SECONDS", 0.01)
+    models = Models()
+    async with Batcher(models) as batcher:
+        await models.hold_on(batcher)
+    models.free.set()
+
+
+async def test_what_is_done_between_batches_waits_for_the_one_at_hand() -> None:
+    models, seen = Models(), list[int]()
+    async with Batcher(models) as batcher:
+        first = await models.hold_on(batcher)
+        swap = asyncio.create_task(batcher.between(lambda: seen.append(len(models.batches))))
+        await asyncio.sleep(0)
+        (second,) = await ask(batcher, 1)
+        assert not seen
+        models.free.set()
+        await asyncio.gather(first, swap, second)
+        await batcher.between(lambda: seen.append(0))  # also when nothing else is to be done
+    assert seen == [1, 0]

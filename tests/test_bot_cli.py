@@ -7,17 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 from fixed_answers import empty_log
+from sqlalchemy import update
 from turn_values import talk
 
 from bot.cli import ENVIRONMENT, MISTAKES, main
 from bot.settings import Settings, env_name
-from storage.dialog import Turn, Vote, VoteValue
+from storage.dialog import PoolEntry, Turn, Vote, VoteValue, now
 from storage.export import FORMATS
+from storage.schema import MessageRow
 from storage.store import SqlDialogStore
 
 pytest_plugins = ("tiny",)
@@ -266,6 +269,56 @@ def test_people_have_pseudonyms_unless_real_names_are_asked_for(kith: Kith, like
     assert "telegram:1" not in file.read_text()
     kith("export", "dialogs", file, "--real-names")
     assert "telegram:1" in file.read_text()
+
+
+def test_texts_are_redacted_unless_asked_for_as_they_are(kith: Kith, store: SqlDialogStore, tmp_path: Path) -> None:
+    talk(store, "my name is Anna, call +44 7700 900123", "Hi Anna!", "Hello Anna Petrova")
+    file = tmp_path / "dialogs.jsonl"
+    kith("export", "dialogs", file)
+    assert "Anna" not in file.read_text() and "7700" not in file.read_text()
+    assert "my name is [name], call [phone]" in file.read_text() and "Hello [name]" in file.read_text()
+    kith("export", "dialogs", file, "--unredacted")
+    assert "my name is Anna, call +44 7700 900123" in file.read_text()
+
+
+# What is kept
+
+
+def test_pruning_shows_what_goes_and_asks(kith: Kith, liked: list[Turn], store: SqlDialogStore) -> None:
+    with store._writing() as connection:
+        connection.execute(
+            update(MessageRow).where(MessageRow.text == "hi from 1").values(at=now() - timedelta(days=91))
+        )
+    counts = {"message": 1, "turn": 1, "candidate": 1, "vote": 1}
+    assert parsed(kith("prune", "--older-than", "90d", "--dry-run", "--json")) == counts
+    assert kith("prune", "--older-than", "90d", typed="n\n")[0] == 1
+    assert len(store.dialogs()) == 3
+    assert parsed(kith("prune", "--older-than", "12w", "--yes", "--rebuild", "--json")) == counts
+    assert len(store.dialogs()) == 2
+    assert parsed(kith("prune", "--yes", "--json"))["message"] == 0  # as the settings say: for ever
+
+
+@pytest.mark.parametrize("age", ["90", "d", "0d", "-1d", "1y", "90 days", "", "999999d"])
+def test_an_age_that_is_none_is_told(kith: Kith, age: str) -> None:
+    code, _, err = kith("prune", f"--older-than={age}", "--yes")
+    assert code == 2
+    assert "such as 12h, 90d or 8w" in err
+
+
+def test_the_vectors_of_a_forgotten_person_s_words_leave_the_data_folder(
+    kith: Kith, store: SqlDialogStore, tmp_path: Path
+) -> None:
+    import numpy as np
+
+    from ranking.vectors import digest, write
+
+    turn = talk(store, "a quokka", "Moss.")
+    store.add_pool_entries([PoolEntry("liked/1", "Moss.", ("a quokka",), "liked")], {"liked/1": [turn.id]})
+    store.add_pool_entries([PoolEntry("imported/1", "Ahoy.", ("hello",), "imported")])
+    file, texts = tmp_path / "pool.safetensors", ["a quokka", "Moss.", "hello", "Ahoy."]
+    write(file, [digest(text) for text in texts], np.ones((4, 3), np.float16), "v1")
+    kith("forget", turn.asked.person_id, "--yes")
+    assert [digest(text) in file.read_bytes() for text in texts] == [False, False, True, True]
 
 
 # The pool

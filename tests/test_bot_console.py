@@ -95,6 +95,14 @@ async def test_there_are_no_escape_codes(talk: Talk, answers: FixedAnswers, monk
     assert "\x1b" not in "".join(out + err)
 
 
+async def test_nobody_is_asked_for_consent_and_privacy_takes_it_back(talk: Talk, store: SqlDialogStore) -> None:
+    assert await talk("hi") == (["You said: hi"], [])
+    assert store.person(PERSON).consent is True
+    await talk("/privacy", "off")
+    await talk("hi again")
+    assert store.person(PERSON).consent is False
+
+
 async def test_quit_ends_the_chat(talk: Talk) -> None:
     assert await talk("hi", "/quit", "not heard") == (["You said: hi"], [])
 

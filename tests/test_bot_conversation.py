@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from fixed_answers import FixedAnswers, conversation_with, empty_log
-from turn_values import CHAT, PERSON
+from turn_values import CHAT, NOTHING, PERSON
 
 from bot.buttons import CHOICE, REASON, RETRY, VOTE, choice_buttons, reply_buttons
 from bot.commands import choose, run_command
-from bot.conversation import Conversation, Question, Refused
+from bot.conversation import Conversation, Refused
+from bot.questions import Question
 from bot.texts import load_texts
 from storage.dialog import REASONS, Turn, Vote, new_id
 from storage.store import SqlDialogStore, UnknownTurn
@@ -221,11 +222,31 @@ async def test_feedback_turns_vote_buttons_on_and_off(conversation: Conversation
 
 async def test_privacy_offers_the_other_choice_than_the_one_in_force(conversation: Conversation) -> None:
     question = conversation.privacy(await conversation.person(PERSON))
-    assert [choice.value for choice in question.choices] == ["off"]
+    assert [choice.value for choice in question.choices] == ["on", "off"]
     outcome = await choose(conversation, "privacy", CHAT, await conversation.person(PERSON), "off")
     assert isinstance(outcome, Question)
     assert [choice.value for choice in outcome.choices] == ["on"]
     assert (await conversation.person(PERSON)).consent is False
+
+
+@pytest.mark.parametrize(("answer", "consent"), [("on", True), ("off", False)])
+async def test_start_asks_until_it_is_answered(conversation: Conversation, answer: str, consent: bool) -> None:
+    for _ in range(2):
+        question = await run_command(conversation, "start", CHAT, await conversation.person(PERSON))
+        assert isinstance(question, Question)
+        assert [choice.value for choice in question.choices] == ["on", "off"]
+        assert TEXTS.say("en", "privacy_ask", hours="24") in question.text
+    said = await choose(conversation, "start", CHAT, await conversation.person(PERSON), answer)
+    assert isinstance(said, str) and said.startswith(TEXTS.say("en", "start"))
+    me = await conversation.person(PERSON)
+    assert me.consent is consent
+    assert await run_command(conversation, "start", CHAT, me) == said
+
+
+async def test_start_asks_nobody_in_a_group(conversation: Conversation) -> None:
+    me = await conversation.person(PERSON)
+    assert await run_command(conversation, "start", "telegram:-100", me) == TEXTS.say("en", "start")
+    assert isinstance(await run_command(conversation, "start", f"{PERSON}:7", me), Question)
 
 
 async def test_forget_deletes_only_when_confirmed(conversation: Conversation, store: SqlDialogStore) -> None:
@@ -233,7 +254,7 @@ async def test_forget_deletes_only_when_confirmed(conversation: Conversation, st
     await choose(conversation, "forget", CHAT, me, "no")
     assert (await conversation.export(me))["dialogs"]
     await choose(conversation, "forget", CHAT, me, "yes")
-    assert await conversation.export(me) == {"person": None, "chats": [], "dialogs": []}
+    assert await conversation.export(me) == NOTHING
     with pytest.raises(Refused, match="no longer have"):
         await conversation.vote(turn.id, CHAT, me, 1, "button")
     with pytest.raises(UnknownTurn):
@@ -242,7 +263,14 @@ async def test_forget_deletes_only_when_confirmed(conversation: Conversation, st
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("persona", "parrot"), ("language", "xx"), ("privacy", "maybe"), ("forget", "later"), ("launch", "now")],
+    [
+        ("persona", "parrot"),
+        ("language", "xx"),
+        ("privacy", "maybe"),
+        ("start", "maybe"),
+        ("forget", "later"),
+        ("launch", "now"),
+    ],
 )
 async def test_what_was_not_offered_is_refused(
     conversation: Conversation, store: SqlDialogStore, name: str, value: str
@@ -280,7 +308,7 @@ async def test_all_button_data_fits_64_bytes_and_matches_the_pattern_that_reads_
     data = [data for row in rows for _, data in row]
     patterns = [VOTE, VOTE, RETRY, *[REASON] * len(REASONS)]
     me = await conversation.person(PERSON)
-    for name in ("persona", "language", "privacy", "forget"):
+    for name in ("start", "persona", "language", "privacy", "forget"):
         question = await run_command(conversation, name, CHAT, me)
         assert isinstance(question, Question)
         choices = [data for row in choice_buttons(name, str(2**63), question) for _, data in row]

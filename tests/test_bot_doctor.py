@@ -103,6 +103,34 @@ def test_the_database_is_shown_without_its_password() -> None:
     assert "hush" not in found.found
 
 
+def test_a_database_that_cannot_be_opened_is_blamed_on_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KITH_DATABASE_URL", "postgresql://kith:hush-hush@127.0.0.1:9/kith")
+    monkeypatch.setenv("KITH_CANDIDATES", "0")
+    for name in ("generator", "ranker", "taste", "policy", "telegram"):  # which need no database
+        monkeypatch.setattr(doctor, name, lambda settings: "there")
+    found = {each.name: each for each in examine()}
+    assert not found["database"].fine
+    assert (found["retriever"].fine, found["retriever"].advice) == (False, "Mend the database first.")
+    assert "not looked at" in found["retriever"].found
+    assert [each.name for each in found.values() if not each.fine] == ["database", "retriever"]
+
+
+def test_a_secret_in_what_a_part_complains_of_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rejected(settings: Settings) -> str:
+        raise ValueError("The key sk-hush-hush is not known.")
+
+    monkeypatch.setenv("KITH_REMOTE_KEY", "sk-hush-hush")
+    for name in ("database", "personas", "retriever", "generator", "ranker", "taste", "policy", "telegram"):
+        monkeypatch.setattr(doctor, name, rejected)
+    for arguments in (["doctor"], ["doctor", "--json"]):
+        assert main(arguments) == 2
+        shown = "".join(capsys.readouterr())
+        assert "is not known" in shown
+        assert "hush" not in shown
+
+
 def test_the_table_marks_each_check(capsys: pytest.CaptureFixture[str]) -> None:
     show([Check("one", True, "there"), Check("two", False, "not there", "put it there")])
     first, second, third = (line.split() for line in capsys.readouterr().out.splitlines() if line.strip())

@@ -1,7 +1,9 @@
 """A turn on a real log: what is asked of sources, scorers and policy, what becomes of faults, and what is kept."""
 
 import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from bot.texts import fallback, load_texts
 from ranking.features import cheap_features, scorer, unsafe
 from ranking.policy import ScoringPolicy, Weights
 from storage.dialog import Candidate, Context, Turn
-from storage.store import SqlDialogStore, UnknownTurn
+from storage.store import AlreadyAnswered, SqlDialogStore, UnknownTurn
 
 TEXTS = load_texts()
 WEIGHTS = Weights("w1", {"length": 1.0}, {"unsafe": 1.0, "repetition": 0.75, "echo": 0.75, "rejected": 1.0})
@@ -237,3 +239,28 @@ def test_one_person_who_is_forgotten_while_the_models_work_does_not_either(log: 
     gone, turn = pipeline(log, {"retrieval": slow}).answer([ann, bob])
     assert isinstance(gone, UnknownTurn)
     assert log.turn(answered(turn).id) == turn
+
+
+def test_a_source_that_hangs_is_left_out_for_as_long_as_it_does_and_its_late_turn_is_none(
+    log: SqlDialogStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    at_work, free = threading.Event(), threading.Event()
+
+    def hangs(contexts: Sequence[Context]) -> list[list[Candidate]]:
+        at_work.set()
+        assert free.wait(20)
+        return [[Candidate("A long reply from far away.", "generation", 0.5)] for _ in contexts]
+
+    parts = pipeline(log, {"generation": hangs, "retrieval": says("Hello.")})
+    asked = ask(log, "hi")
+    with ThreadPoolExecutor(1) as thread:
+        late = thread.submit(parts.answer, [asked])
+        assert at_work.wait(20)
+        turn = only(parts.answer([asked]))
+        assert turn.decision.reply == "Hello."
+        assert "generation still hangs" in caplog.text
+        free.set()
+        assert isinstance(late.result()[0], AlreadyAnswered)
+    assert log.answer_to(asked) == (turn, 0)
+    again = only(parts.answer([ask(log, "and now?")]))
+    assert "generation" in {scored.candidate.source for scored in again.decision.ranked}

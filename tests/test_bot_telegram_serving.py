@@ -14,11 +14,12 @@ import pytest
 from bot_api import TOKEN, BotApi
 from fixed_answers import FixedAnswers, conversation_with, empty_log
 from pydantic import SecretStr
-from serving_bot import keep_alone, serving, settings_for
+from serving_bot import free_port, keep_alone, serving, settings_for
 
 from bot.settings import Settings, UserError
 from bot.telegram_chat import check_token, run
-from storage.store import SqlDialogStore
+from storage.dialog import Received
+from storage.store import SqlDialogStore, StoreError
 
 
 @pytest.fixture
@@ -31,12 +32,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialog
 @pytest.fixture
 async def answers(store: SqlDialogStore) -> FixedAnswers:
     return FixedAnswers(store)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_a_signal_stops_it_after_the_replies_under_way(answers: FixedAnswers) -> None:
@@ -93,6 +88,34 @@ async def test_the_webhook_answers_telegram_and_refuses_who_does_not_know_the_se
                 assert response.status_code == 403
         ann.say("still there?")
         assert (await ann.chat.hears())["text"] == "You said: still there?"
+
+
+def disk_is_full(received: Received) -> bool:
+    raise StoreError("The database cannot be used (database or disk is full): see to it, and try again.")
+
+
+async def test_a_webhook_that_telegram_calls_twice_is_heard_once_and_one_that_could_not_be_kept_is_not_confirmed(
+    answers: FixedAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, secret = free_port(), "a-secret"
+    address = f"http://127.0.0.1:{port}/hook"
+    headers = {"Content-Type": "application/json", "X-Telegram-Bot-Api-Secret-Token": secret}
+    async with (
+        BotApi() as api,
+        serving(api, answers, webhook_url=address, webhook_port=port, webhook_secret=SecretStr(secret)),
+        httpx.AsyncClient() as telegram,
+    ):
+        ann = api.person("Ann")
+        ann.say("hi")
+        await ann.chat.hears()
+        again = await telegram.post(address, content=json.dumps(api.latest_update), headers=headers)
+        assert again.status_code == 200
+        with monkeypatch.context() as fault:
+            fault.setattr(answers.store, "receive", disk_is_full)
+            other = json.dumps(api.latest_update | {"update_id": 5})
+            assert (await telegram.post(address, content=other, headers=headers)).status_code == 500
+        ann.say("and then?")
+        assert (await ann.chat.hears())["text"] == "You said: and then?"
 
 
 async def test_check_token_tells_the_bots_name(store: SqlDialogStore) -> None:

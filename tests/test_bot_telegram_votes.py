@@ -63,6 +63,11 @@ def standing(store: SqlDialogStore, message: Json, person: Somebody) -> Vote | N
     return store.vote_of(turn_of(message), f"telegram:{person.user['id']}")
 
 
+def kept(store: SqlDialogStore, person: Somebody) -> Json:
+    """All that is kept of somebody but for updates in hand."""
+    return {**store.personal_data(f"telegram:{person.user['id']}"), "received": []}
+
+
 async def settled(person: Somebody) -> None:
     """Returns when what the person did so far is done with: updates of a chat are handled one after the other."""
     person.say("/help")
@@ -138,12 +143,12 @@ async def test_after_a_dislike_a_reason_can_be_chosen(ann: Somebody, reply: Json
 async def test_forged_and_stale_data_is_refused_politely_and_changes_nothing(
     api: BotApi, ann: Somebody, reply: Json, store: SqlDialogStore, data: str
 ) -> None:
-    before = store.personal_data(f"telegram:{ann.user['id']}")
+    before = kept(store, ann)
     query = ann.forge(reply, data.format(turn=turn_of(reply), other=new_id(), stranger=ann.user["id"] + 1))
     await settled(ann)
     assert api.answers[query]
     assert not api.called("editMessageReplyMarkup", "editMessageText")
-    assert store.personal_data(f"telegram:{ann.user['id']}") == before
+    assert kept(store, ann) == before
 
 
 async def test_in_a_group_only_whom_it_answered_votes_and_retries(api: BotApi, store: SqlDialogStore) -> None:
@@ -281,6 +286,24 @@ async def test_the_language_is_chosen_by_a_button(ann: Somebody) -> None:
     ann.press(question, "Русский")
     await settled(ann)
     assert question["text"] == "Теперь интерфейс на русском."
+
+
+@pytest.mark.parametrize(("label", "consent", "state"), [
+    ("You may learn", True, "privacy_in"), ("Don't learn", False, "privacy_out"),
+])  # fmt: skip
+async def test_consent_is_given_or_refused_by_a_button_of_start(
+    ann: Somebody, store: SqlDialogStore, label: str, consent: bool, state: str
+) -> None:
+    person = f"telegram:{ann.user['id']}"
+    ann.say("/start")
+    question = await ann.chat.hears()
+    assert store.person(person).consent is None
+    ann.press(question, label)
+    await settled(ann)
+    assert store.person(person).consent is consent
+    assert question["text"] == TEXTS.say("en", "start") + "\n\n" + TEXTS.say("en", state, hours="24")
+    ann.say("/start")
+    assert "reply_markup" not in await ann.chat.hears()
 
 
 async def test_opting_out_and_in_again_by_buttons(ann: Somebody, store: SqlDialogStore) -> None:

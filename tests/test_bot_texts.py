@@ -30,15 +30,20 @@ def test_catalogues_have_the_same_keys_and_placeholders(catalogue: Catalogue) ->
         key: placeholders(text) for key, text in ENGLISH.says.items()
     }
     assert list(catalogue.commands) == list(ENGLISH.commands)
+    assert list(catalogue.admin) == list(ENGLISH.admin)
     assert tuple(catalogue.reasons) == REASONS
     assert len(set(catalogue.fallback)) == len(ENGLISH.fallback) > 1
+    assert {key: len(texts) for key, texts in catalogue.moderated.items()} == {
+        key: len(texts) for key, texts in ENGLISH.moderated.items()
+    }
 
 
 @pytest.mark.parametrize("catalogue", TEXTS.catalogues.values(), ids=TEXTS.catalogues)
 def test_no_text_of_a_catalogue_is_empty(catalogue: Catalogue) -> None:
-    sections = catalogue.says, catalogue.commands, catalogue.reasons
+    sections = catalogue.says, catalogue.commands, catalogue.admin, catalogue.reasons
     assert all(text.strip() for section in sections for text in section.values())
     assert all(text.strip() for text in (catalogue.language, *catalogue.fallback))
+    assert all(text.strip() for texts in catalogue.moderated.values() for text in texts)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,12 @@ def test_cut_off_replies_lose_their_broken_sentence_and_empty_ones_are_none(serv
     assert [[c.text for c in found] for found in generator(server).propose([asked("hi")])] == [["I do."]]
 
 
+def test_a_server_that_sends_too_much_or_half_letters_is_cut(server: Server) -> None:
+    server.answer = lambda number, body: (200, completion("Yes. " * 100_000, "Good \ud83d.", *["More."] * 500))
+    (found,) = generator(server).propose([asked("hi")])
+    assert [c.text for c in found] == [("Yes. " * 400).strip(), "Good .", "More."]
+
+
 def test_chats_are_asked_together_and_answered_in_their_order(server: Server) -> None:
     server.gate = threading.Barrier(5)
     server.answer = lambda number, body: (200, completion(f"To {body['messages'][-1]['content']}."))

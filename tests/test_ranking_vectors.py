@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from spoken import context
 
 from ranking import vectors
-from ranking.vectors import Encoder, Vectors, digest
+from ranking.vectors import Encoder, Vectors, digest, load, trim
 from storage.dialog import Context
 
 WIDTH = 12
@@ -121,7 +121,9 @@ def test_a_cache_of_another_model_and_one_that_is_broken_or_missing_are_passed_o
     other, broken = tmp_path / "other.safetensors", tmp_path / "broken.safetensors"
     Encoder(model, LAGS, "v2").save(other, TEXTS)
     broken.write_bytes(other.read_bytes()[:40])
-    assert Encoder(model, LAGS, "v1", [other, broken, tmp_path / "missing.safetensors"]).known == {}
+    uneven = tmp_path / "uneven.safetensors"
+    save_file({"keys": np.zeros((3, 8), np.uint8), "vectors": np.zeros((2, 4), np.float16)}, uneven, {"version": "v1"})
+    assert Encoder(model, LAGS, "v1", [other, broken, uneven, tmp_path / "missing.safetensors"]).known == {}
 
 
 def test_an_empty_cache_is_a_cache(encoder: Encoder, tmp_path: Path) -> None:
@@ -209,3 +211,23 @@ def test_relevance_is_the_cosine_of_the_whole_context_to_each_reply(encoder: Enc
     assert rows[0][0] > rows[0][1]
     assert rows[2] == [0.0]
     assert encoder.relevance([]) == []
+
+
+def test_trimming_leaves_the_vectors_of_the_texts_alone(encoder: Encoder, tmp_path: Path) -> None:
+    file = tmp_path / "pool.safetensors"
+    encoder.save(file, ["hello", "goodbye", "why"])
+    before = load(file, encoder.version)
+    trim(file, {"why", "hello", "not there"})
+    assert set(load(file, encoder.version)) == {digest("hello"), digest("why")}
+    assert all(np.array_equal(before[key], vector) for key, vector in load(file, encoder.version).items())
+    written = file.stat().st_mtime_ns
+    trim(file, {"why", "hello"})
+    assert file.stat().st_mtime_ns == written
+
+
+def test_trimming_removes_what_cannot_be_read_and_minds_no_missing_file(tmp_path: Path) -> None:
+    file = tmp_path / "pool.safetensors"
+    trim(file, ())
+    file.write_bytes(b"the words of somebody")
+    trim(file, ())
+    assert not file.exists()

@@ -9,13 +9,15 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, insert, select, text
 from sqlalchemy.exc import StatementError
 from turn_values import CHAT, ask
 
-from storage.database import StoreError, open_database
+from storage.database import StoreError, open_database, shown
 from storage.schema import Base, ChatRow, PersonRow
 from storage.store import SqlDialogStore
 
@@ -57,6 +59,23 @@ def test_the_migrations_make_the_tables_of_the_schema(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
+def test_what_people_chose_before_they_were_asked_holds(database_url: str) -> None:
+    engine = open_database(database_url)
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(TESTS.parent / "storage" / "migrations"))
+        Base.metadata.drop_all(connection)
+        connection.execute(text("DELETE FROM alembic_version"))
+        command.upgrade(config, "0001")
+        person = (
+            "INSERT INTO person (id, language, buttons, consent, at) VALUES (:id, 'en', true, :consent, '2026-07-01')"
+        )
+        connection.execute(text(person), [{"id": "a", "consent": True}, {"id": "b", "consent": False}])
+    engine.dispose()
+    with SqlDialogStore(database_url) as store:
+        assert [store.person(name).consent for name in "abc"] == [True, False, None]
+
+
 def test_a_second_opening_finds_what_the_first_one_kept(database_url: str) -> None:
     with SqlDialogStore(database_url) as store:
         asked = ask(store, "hi")
@@ -64,10 +83,27 @@ def test_a_second_opening_finds_what_the_first_one_kept(database_url: str) -> No
         assert store.context(asked).last == "hi"
 
 
-def test_opening_says_nothing_in_the_program_s_log(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_that_begins_is_told_once_with_its_place_so_that_a_mistyped_address_is_noticed(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO):
         SqlDialogStore(database_url).close()
-    assert caplog.records == []
+        SqlDialogStore(database_url).close()
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == f"a new log begins in {shown(database_url)}"
+
+
+def test_a_new_database_is_for_its_owner_alone_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with SqlDialogStore(f"sqlite:///{tmp_path / 'kith.db'}") as store:
+            ask(store, "hi")
+            assert {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {
+                "kith.db": "0o600", "kith.db-wal": "0o600", "kith.db-shm": "0o600",
+            }  # fmt: skip
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.parametrize("statement, value", [
@@ -116,6 +152,7 @@ def test_a_database_of_a_newer_kith_is_refused_in_one_sentence(engine: Engine, d
     ("mysql://root@localhost/kith", "SQLite or PostgreSQL, not in mysql"),
     ("sqlite://", "needs a file"),
     ("sqlite:///:memory:", "needs a file"),
+    ("sqlite:///file:kith.db?uri=true", "needs a file"),
     ("sqlite:////proc/kith/kith.db", "cannot be opened"),
     ("postgresql://kith:secret@127.0.0.1:1/kith", "cannot be opened"),
 ])  # fmt: skip

@@ -157,3 +157,13 @@ def test_a_folder_and_a_missing_folder_are_told_in_one_sentence(tmp_path: Path) 
         write_records(RECORDS, COLUMNS, tmp_path / "folder.jsonl")
     with pytest.raises(ExportError, match=r"nowhere/export.jsonl cannot be written \(No such file or directory\)\.$"):
         write_records(RECORDS, COLUMNS, tmp_path / "nowhere" / "export.jsonl")
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1"])
+def test_a_spreadsheet_calculates_nothing_of_what_people_say(tmp_path: Path, text: str) -> None:
+    record = {"id": text, "score": -1, "turns": ["=1"]}
+    for name in ("x.csv", "x.jsonl"):
+        write_records([record], {"id": "string", "score": "int64", "turns": ["string"]}, tmp_path / name)
+    with (tmp_path / "x.csv").open(newline="", encoding="utf-8") as lines:
+        assert list(csv.DictReader(lines)) == [{"id": f"'{text}", "score": "-1", "turns": '["=1"]'}]
+    assert json.loads((tmp_path / "x.jsonl").read_text()) == record

@@ -119,6 +119,15 @@ def test_people_who_did_not_consent_are_not_counted_nor_quoted(store: SqlDialogS
     assert (liked.likes, liked.contexts) == (2, ("said by 0", "said by 2"))
 
 
+def test_a_dialog_with_somebody_who_did_not_consent_does_not_count(store: SqlDialogStore) -> None:
+    for number in range(2):
+        rate(store, number, 1)
+    assert len(store.liked_replies(people=2)) == 1
+    talk(store, "said before", "well", chat="telegram:1", person="telegram:9")
+    store.change_person("telegram:9", consent=False)
+    assert store.liked_replies(people=2) == []
+
+
 def test_a_fallback_is_no_find(store: SqlDialogStore) -> None:
     for number in range(3):
         person = f"telegram:{number}"

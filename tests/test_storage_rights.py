@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from turn_values import CHAT, PERSON, ask, talk, turn_for
+from turn_values import CHAT, NOTHING, PERSON, ask, talk, turn_for
 
-from storage.dialog import PoolEntry, Vote
+from storage.dialog import PoolEntry, Received, Vote
+from storage.rights import BESIDE, _kept_about
+from storage.schema import Base, VoteRow
 from storage.store import SqlDialogStore
 
 GROUP = "telegram:-100"
@@ -35,6 +37,51 @@ def test_personal_data_is_a_document_of_all_that_is_kept(store: SqlDialogStore) 
     assert [event["value"] for event in first["vote_history"]] == [-1]
     assert [shown["external_id"] for shown in first["shown_as"]] == ["7"]
     assert [entry["entry_id"] for entry in first["in_pool"]] == ["liked-1"]
+    assert [(entry["reply"], entry["contexts"]) for entry in data["pool"]] == [("hello", ["hi"])]
+
+
+def test_of_a_pool_entry_that_others_liked_too_one_sees_one_s_own_words(store: SqlDialogStore) -> None:
+    mine, theirs = talk(store, "mine", "hello"), talk(store, "theirs", "hello", chat=OTHER, person=OTHER)
+    entry = PoolEntry("liked-1", "hello", ("mine", "theirs"), "liked")
+    store.add_pool_entries([entry], {"liked-1": [mine.id, theirs.id]})
+    assert [entry["contexts"] for entry in store.personal_data(PERSON)["pool"]] == [["mine"]]
+
+
+def test_a_private_chat_without_a_word_is_shown_and_goes_with_its_topics(store: SqlDialogStore) -> None:
+    store.person(PERSON)
+    for chat in (CHAT, f"{CHAT}:7", f"{CHAT}7"):
+        store.set_persona(chat, "poet")
+        store.new_dialog(chat)
+    data = store.personal_data(PERSON)
+    assert [chat["key"] for chat in data["chats"]] == [CHAT, f"{CHAT}:7"]
+    assert [dialog["messages"] for dialog in data["dialogs"]] == [[], []]
+    store.forget(PERSON)
+    assert [store.persona(chat) for chat in (CHAT, f"{CHAT}:7", f"{CHAT}7")] == ["", "", "poet"]
+
+
+def test_a_table_beside_the_dialogs_takes_one_line(store: SqlDialogStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = talk(store, "hi", "hello")
+    store.add_vote(Vote(turn.id, PERSON, 1, "button"), CHAT)
+    monkeypatch.setitem(BESIDE, "ballots", VoteRow.person_id)
+    assert [ballot["value"] for ballot in store.personal_data(PERSON)["ballots"]] == [1]
+
+
+def test_updates_in_hand_are_exported_and_forgotten_and_a_block_stays(store: SqlDialogStore) -> None:
+    store.receive(Received("telegram:1:7", PERSON, '{"text": "hi"}'))
+    store.receive(Received("telegram:1:8", OTHER, '{"text": "ho"}'))
+    store.block(PERSON)
+    data = store.personal_data(PERSON)
+    assert [each["body"] for each in data["received"]] == ['{"text": "hi"}']
+    assert [each["id"] for each in data["blocked"]] == [PERSON]
+    assert store.forget(PERSON)["received"] == 1
+    assert (store.personal_data(PERSON)["received"], store.updates_in_hand()) == ([], 1)
+    assert store.blocked() == {PERSON}
+
+
+def test_every_table_is_about_a_person_or_said_not_to_be() -> None:
+    beside = {column.class_.__tablename__ for column in BESIDE.values()}
+    covered = {row.__tablename__ for row in _kept_about(PERSON)} | beside
+    assert set(Base.metadata.tables) == covered
 
 
 def test_personal_data_of_a_group_is_one_s_own_share(store: SqlDialogStore) -> None:
@@ -46,7 +93,7 @@ def test_personal_data_of_a_group_is_one_s_own_share(store: SqlDialogStore) -> N
 
 
 def test_of_a_stranger_nothing_is_kept(store: SqlDialogStore) -> None:
-    assert store.personal_data(PERSON) == {"person": None, "chats": [], "dialogs": []}
+    assert store.personal_data(PERSON) == NOTHING
     assert set(store.forget(PERSON).values()) == {0}
 
 
@@ -59,14 +106,14 @@ def test_forgetting_leaves_nothing_of_a_person(store: SqlDialogStore) -> None:
     counts = store.forget(PERSON)
     assert counts == {
         "person": 1, "chat": 1, "dialog": 2, "message": 1, "turn": 1, "candidate": 2,
-        "vote": 1, "vote_event": 1, "pool_entry": 0,
+        "vote": 1, "vote_event": 1, "pool_entry": 0, "received": 0,
     }  # fmt: skip
-    assert store.personal_data(PERSON) == {"person": None, "chats": [], "dialogs": []}
+    assert store.personal_data(PERSON) == NOTHING
     assert store.turn(turn.id) is None
     assert store.turn_at(CHAT, "7") is None
     assert store.persona(CHAT) == ""
     assert store.dialogs() == []
-    assert store.person(PERSON).consent  # a stranger again
+    assert store.person(PERSON).consent is None  # a stranger again
 
 
 def test_in_a_group_other_people_s_rows_stay(store: SqlDialogStore) -> None:

@@ -224,7 +224,7 @@ def test_a_message_that_was_forgotten_meanwhile_is_not_answered(store: SqlDialog
 
 
 def test_a_person_is_made_once_and_keeps_what_they_chose(store: SqlDialogStore) -> None:
-    assert store.person(PERSON, "ru") == Person(PERSON, "ru", buttons=True, consent=True)
+    assert store.person(PERSON, "ru") == Person(PERSON, "ru", buttons=True, consent=None)
     assert store.person(PERSON, "en").language == "ru"
     assert store.change_person(PERSON, buttons=False) == Person(PERSON, "ru", buttons=False)
     assert store.change_person(PERSON, language="en", consent=False) == Person(PERSON, "en", False, False)

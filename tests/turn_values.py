@@ -1,9 +1,15 @@
 """Turns for tests of the log."""
 
+from sqlalchemy import func, select
+
 from storage.dialog import Asked, Candidate, Decision, Scored, Turn, new_id
+from storage.schema import ReceivedRow
 from storage.store import SqlDialogStore
 
 CHAT = PERSON = "telegram:42"
+
+NOTHING: dict[str, object] = {"person": None, "chats": [], "dialogs": [], "pool": [], "received": [], "blocked": []}
+"""All that is kept of a stranger."""
 
 
 def turn_for(asked: Asked, *replies: str, message: str = "hi", source: str = "retrieval") -> Turn:
@@ -24,9 +30,11 @@ def turn_for(asked: Asked, *replies: str, message: str = "hi", source: str = "re
 
 
 def ask(store: SqlDialogStore, text: str, chat: str = CHAT, person: str = PERSON, external_id: str = "") -> Asked:
-    """A message that the log takes."""
+    """A message that the log takes. Who has not said whether it may be learnt from, does so now."""
     asked = store.take(chat, person, text, update_key=new_id(), external_id=external_id)
     assert asked is not None
+    if store.person(person).consent is None:
+        store.change_person(person, consent=True)
     return asked
 
 
@@ -35,3 +43,10 @@ def talk(store: SqlDialogStore, text: str, *replies: str, chat: str = CHAT, pers
     turn = turn_for(ask(store, text, chat, person), *replies, message=text)
     store.add_turn(turn)
     return turn
+
+
+def not_done(store: SqlDialogStore) -> int:
+    """How many updates were received and are not done."""
+    with store.reading() as connection:
+        which = ReceivedRow.body.is_not(None)
+        return connection.execute(select(func.count()).select_from(ReceivedRow).where(which)).scalar_one()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bot.cli import evaluate, log, pool, talk, train
+from bot.cli import backup, evaluate, log, pool, talk, train
 
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin turn a reply of 0.1 s into 6 s once another program wants a core
@@ -30,8 +30,8 @@ MISTAKES = {
     "ranking.pool": "PoolError",
     "ranking.pretrained": "ModelError",
     "storage.corpora": "CorpusError",
-    "storage.database": "StoreError",
     "storage.files": "ExportError",
+    "storage.migrating": "StoreError",
 }
 """By module, the errors whose message is one sentence for the person at the keyboard."""
 
@@ -46,6 +46,7 @@ app = typer.Typer(
 )
 app.add_typer(talk.app)
 app.add_typer(log.app)
+app.add_typer(backup.app)
 app.add_typer(pool.app, name="pool")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")

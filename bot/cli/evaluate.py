@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.measuring import bot_run, generator_run, measure, pool_rows, ranking_run
+from bot.cli.models import model
 from bot.cli.output import Json, show_json, show_table
 from bot.cli.tables import show_ranking, show_rows
 
@@ -21,7 +22,9 @@ app = typer.Typer(help="Measure the models against baselines.", no_args_is_help=
 Data = Annotated[list[Path], typer.Option(help="Dialogs: file or folder, can be repeated.")]
 Votes = Annotated[list[Path], typer.Option(help="Rated replies: file or folder, can be repeated.")]
 Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
-Models = Annotated[list[str] | None, typer.Option(help="Folder or hub id, can be repeated; default: yours.")]
+Models = Annotated[
+    list[str] | None, typer.Option(help="Folder or hub id, can be repeated; default: yours.", callback=model)
+]
 Positions = Annotated[int, typer.Option(help="Questions of each source at the most.", min=20)]
 Judge = Annotated[str, typer.Option(help="Vote model that judges the whole bot; default: the shipped one.")]
 SelfPlay = Annotated[int, typer.Option(help="Dialogs of the bot with itself; 0 for none.", min=0)]
@@ -115,6 +118,32 @@ def pool(seed: Seed = 0, json: Json = False) -> None:
         show_json(as_json(rows))
     else:
         show_rows(POOL_TITLE, rows, "similarity")
+
+
+@app.command()
+def safety(
+    lines: Annotated[list[Path], typer.Option(help="Files of lines, as those of tests/safety_lines; can be repeated.")],
+    json: Json = False,
+) -> None:
+    """How many messages of danger, and of unfit replies, are found, and how many others are taken for such."""
+    from bot.assemble import load_toxicity_check, set_up_libraries
+    from bot.cli.run_file import as_json
+    from bot.settings import load_settings
+    from ranking.encoders import load_encoder
+    from ranking.evaluate_safety import evaluate_safety
+
+    settings = load_settings()
+    set_up_libraries(settings)
+    found = evaluate_safety(lines, lambda: load_toxicity_check(settings, load_encoder(settings.retriever)).score)
+    if json:
+        show_json(as_json(found))
+        return
+    for part in found:
+        show_rows(part.title, part.rows, "lines")
+        for miss in part.missed:
+            typer.echo(f"missed: {miss}")
+        for alarm in part.alarms:
+            typer.echo(f"false alarm: {alarm}")
 
 
 @app.command()

@@ -1,7 +1,10 @@
-"""What the owner of a bot does with its log: `kith export`, `kith stats`, `kith dialogs`, `kith forget`."""
+"""What the owner of a bot does with its log: `kith export`, `kith stats`, `kith dialogs`, `kith forget`,
+`kith prune`."""
 
+import re
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 dialogs = typer.Typer(help="Look at dialogs.", no_args_is_help=True)
 app.add_typer(dialogs, name="dialogs")
+
+MOST = 10**9
+"""More rows than any log has; far higher numbers no database takes."""
 
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 A_TIME = "2026-12-31 or 2026-12-31T18:00:00"
@@ -34,12 +40,13 @@ def export(
     chat: Annotated[str | None, typer.Option(help="One chat, such as telegram:42.")] = None,
     liked: Annotated[bool, typer.Option("--liked", help="Only replies with a 👍.")] = False,
     disliked: Annotated[bool, typer.Option("--disliked", help="Only replies with a 👎 (both: with a vote).")] = False,
-    source: Annotated[str | None, typer.Option(help="Only replies of retrieval, generation or fallback.")] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="So many records at most.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only replies of this source, such as retrieval.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, max=MOST, help="So many records at most.")] = None,
     real_names: Annotated[bool, typer.Option("--real-names", help="Ids of people and chats, not pseudonyms.")] = False,
+    unredacted: Annotated[bool, typer.Option("--unredacted", help="Texts as they were written.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the log as records for training. Who opted out by /privacy is left out."""
+    """Write the log as records for training: of people who said yes, without what tells who they are."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -56,7 +63,8 @@ def export(
     hidden = not screen.is_terminal or (file is None and sys.stdout.isatty())
     with SqlDialogStore(settings.database) as store, Progress(console=screen, disable=hidden) as bar:
         task = bar.add_task("dialogs", total=count(store, filters))
-        records = export_records(store, format, file, filters, salt, lambda done: bar.advance(task, done))
+        advance = partial(bar.advance, task)
+        records = export_records(store, format, file, filters, salt, advance, unredacted)
     if as_json and file:
         show_json({"format": format, "file": str(file), "records": records})
     else:
@@ -87,7 +95,7 @@ def stats(as_json: Json = False) -> None:
 
 @dialogs.command("list")
 def list_dialogs(
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many.")] = 20,
     as_json: Json = False,
 ) -> None:
     """Show the latest dialogs."""
@@ -134,10 +142,67 @@ def forget(
         if not yes:
             typer.confirm(f"Delete all dialogs, votes and settings of {person} for good?", abort=True, err=True)
         counts = store.forget(person)
+        trim_vectors(store)
     if as_json:
         show_json(counts)
     else:
         show_table(("deleted", "#rows"), counts.items())
+
+
+@app.command()
+def prune(
+    older_than: Annotated[
+        str | None, typer.Option(help="Such as 90d, 8w or 12h; without it, as KITH_KEEP_DAYS says.", metavar="AGE")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how much it would be.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Also make SQLite's file anew, without traces; stop the bot before.")
+    ] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Delete old messages with their replies and votes, and dialogs that may not be learnt from."""
+    from bot.settings import UserError, load_settings
+    from storage.retention import expiry
+
+    settings = load_settings()
+    days = settings.keep_days if older_than is None else age_in_days(older_than)
+    gone = expiry(days, settings.opted_out_hours)
+    with open_log() as store:
+        counts = store.count_expired(gone)
+        if not as_json:
+            show_table(("to delete", "#rows"), counts.items())
+        if not dry_run:
+            if counts["message"] and not yes:
+                typer.confirm("Delete these for good?", abort=True, err=True)
+            while store.prune(gone):
+                pass
+            trim_vectors(store)
+            if not store.scrub(rebuild) and rebuild:
+                raise UserError(
+                    "Somebody uses the database, so its file was not made anew: stop the bot, and try again."
+                )
+    if as_json:
+        show_json(counts)
+
+
+def age_in_days(age: str) -> float:
+    """Days of an age such as 90d, 8w or 12h."""
+    from bot.settings import UserError
+
+    parts = re.fullmatch(r"(\d{1,5})([hdw])", age)
+    if parts is None or int(parts[1]) == 0:
+        raise UserError(f"{age} is no age: give hours, days or weeks, such as 12h, 90d or 8w.")
+    return int(parts[1]) * {"h": 1 / 24, "d": 1, "w": 7}[parts[2]]
+
+
+def trim_vectors(store: "SqlDialogStore") -> None:
+    """Takes out of the data folder the vectors of texts that have left the pool."""
+    from bot.settings import load_settings
+    from ranking.pool import curated, texts_of
+    from ranking.vectors import trim
+
+    trim(load_settings().data_dir / "pool.safetensors", texts_of([*curated(), *store.pool_entries()]))
 
 
 def open_log() -> "SqlDialogStore":
@@ -149,8 +214,13 @@ def open_log() -> "SqlDialogStore":
 
 
 def local(time: datetime | None) -> datetime | None:
-    """A time that was typed is of this machine's zone."""
-    return None if time is None else time.astimezone()
+    """A time that was typed is of this machine's zone. Raises UserError for one that its calendar has not."""
+    from bot.settings import UserError
+
+    try:
+        return None if time is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UserError(f"{time:%Y-%m-%d} is out of range: name a later or an earlier day.") from None
 
 
 def approval_row(group: "Approval") -> tuple[object, ...]:

@@ -12,9 +12,6 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-PACKAGES = ("bot", "generation", "ranking", "storage")
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 WHOLE = ("id", "latest", "time")
 """Columns that are not broken into lines: ids are copied, times compared."""
 
@@ -27,7 +24,8 @@ Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")
 
 def show_json(document: Any) -> None:
     """Prints a document to standard output; dataclasses become objects, times ISO 8601."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))
+    text = json.dumps(document, ensure_ascii=False, indent=2, default=_plain)
+    typer.echo(text.encode("utf-8", "backslashreplace").decode())  # half a character becomes its escape
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
@@ -37,39 +35,39 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     from rich.table import Table
     from rich.text import Text
 
+    from bot.console_screen import printable
+
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         justify: JustifyMethod = "right" if name.startswith("#") else "left"
         table.add_column(name.removeprefix("#"), justify=justify, overflow="fold", no_wrap=name in WHOLE)
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*(Text(printable(_cell(value))) for value in row))
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
     Console(highlight=False, width=None if known else PIPE_WIDTH).print(table)
 
 
-def log_to_screen(level: str) -> None:
+def log_to_screen(level: str, form: str = "text", secrets: Iterable[str] = ()) -> None:
     """Our own logs from this level on, and the warnings of others, to standard error."""
-    logging.basicConfig(format=LOG_FORMAT)
-    _set_level(level)
+    from bot.logs import write_log
+
+    write_log(logging.StreamHandler(), level, form, secrets)
 
 
-def log_to_file(file: Path, level: str) -> None:
+def log_to_file(file: Path, level: str, form: str = "text", secrets: Iterable[str] = ()) -> None:
     """The same to the end of a file. Raises UserError when it cannot be written."""
+    from bot.logs import write_log
     from bot.settings import UserError
 
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        logging.basicConfig(format=LOG_FORMAT, filename=file, encoding="utf-8")
+        file.touch(0o600)
+        handler = logging.FileHandler(file, encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"{file} cannot be written ({error.strerror}): set KITH_DATA_DIR to a folder that can."
         ) from None
-    _set_level(level)
-
-
-def _set_level(level: str) -> None:
-    for package in PACKAGES:
-        logging.getLogger(package).setLevel(level)
+    write_log(handler, level, form, secrets)
 
 
 def _cell(value: object) -> str:

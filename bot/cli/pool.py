@@ -1,7 +1,6 @@
 """`kith pool`: the replies that retrieval may say. Curated ones live in files, liked and imported ones in the log."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +12,9 @@ from bot.cli.output import Json, Yes, show_json, show_table
 from storage.dialog import PoolEntry
 
 app = typer.Typer(help="The replies that retrieval may say.", no_args_is_help=True)
+
+LONGEST = 2000
+"""Characters of a text of the pool: a reply is one message, and never a flood of them."""
 
 SOON = "A bot that is running takes this up within seconds."
 
@@ -68,15 +70,18 @@ def promote(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Let in replies that earned a 👍 from several people. They never enter by themselves."""
+    """Let in replies that earned a 👍 from several people. They never enter by themselves, and never with a name, a
+    number or an address in them."""
     from ranking.pool import curated, normal
+    from storage.redaction import find
 
     with open_log() as store:
         known = {
             "",
             *(normal(entry.reply) for entry in (*curated(), *store.pool_entries())),
         }  # "": no words, as in "😂"
-        liked = [reply for reply in store.liked_replies(people) if normal(reply.reply) not in known]
+        replies = [reply for reply in store.liked_replies(people) if normal(reply.reply) not in known]
+        liked = [reply for reply in replies if not find(reply.reply)]
         if not as_json:
             show_table(("reply", "#👍", "#👎"), ((reply.reply, reply.likes, reply.dislikes) for reply in liked))
         if liked and not yes:
@@ -123,39 +128,44 @@ def new_entry(reply: str, contexts: Sequence[str], origin: Literal["liked", "imp
     without words or without contexts."""
     from ranking.pool import PoolError, normal
 
-    kept = tuple(dict.fromkeys(context.strip() for context in contexts if context.strip()))
-    if not normal(reply) or not kept:
+    said = plain(reply)
+    kept = tuple(dict.fromkeys(text for context in contexts if (text := plain(context))))
+    if not normal(said) or not kept:
         raise PoolError("A pool entry needs a reply with words and a message that it answers.")
-    digest = hashlib.sha256(normal(reply).encode()).hexdigest()
-    return PoolEntry(f"{origin}/{digest[:12]}", reply.strip(), kept, origin)
+    if max(map(len, (said, *kept))) > LONGEST:
+        raise PoolError(f"A reply and the messages that it answers have at most {LONGEST} characters.")
+    digest = hashlib.sha256(normal(said).encode()).hexdigest()
+    return PoolEntry(f"{origin}/{digest[:12]}", said, kept, origin)
+
+
+def plain(text: str) -> str:
+    """A text that can be shown and tokenized: without control characters and halves of characters."""
+    from bot.console_screen import printable
+
+    return printable(text.encode("utf-8", "replace").decode()).strip()
 
 
 def read_entries(file: Path) -> list[PoolEntry]:
     """The entries of a file of JSON lines. Raises PoolError, which names the line."""
     from ranking.pool import PoolError
+    from storage.lines import LineError, json_lines
 
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PoolError(f"{file} cannot be read ({error}).") from None
     entries = []
-    for number, line in enumerate(lines, 1):
-        try:
-            if line.strip():
-                entries.append(as_entry(line))
-        except PoolError as error:
-            raise PoolError(f"{file}, line {number}: {error}") from None
+    try:
+        for number, record in json_lines(file):
+            try:
+                entries.append(as_entry(record))
+            except PoolError as error:
+                raise PoolError(f"{file}, line {number}: {error}") from None
+    except LineError as error:
+        raise PoolError(str(error)) from None
     return entries
 
 
-def as_entry(line: str) -> PoolEntry:
+def as_entry(record: object) -> PoolEntry:
     """A line of an imported file. Raises PoolError when it has another shape."""
     from ranking.pool import PoolError
 
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
-        record = None
     match record:
         case {"reply": str(reply), "contexts": [*contexts]} if all(isinstance(text, str) for text in contexts):
             return new_entry(reply, contexts, "imported")

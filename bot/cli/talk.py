@@ -1,8 +1,11 @@
 """`kith run`, `kith chat` and `kith doctor`: talking, and whether all is there for it."""
 
 import asyncio
+import logging
+import os
 import re
 from contextlib import AsyncExitStack, suppress
+from threading import Timer
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +15,12 @@ from bot.cli.output import Json, log_to_file, log_to_screen, show_json
 if TYPE_CHECKING:
     from bot.settings import Settings
 
+log = logging.getLogger(__name__)
+
 app = typer.Typer()
+
+CLOSING_SECONDS = 2.5
+"""From the last reply to the end of the program."""
 
 NAME = re.compile(r"[\w.-]{1,64}")
 
@@ -24,7 +32,8 @@ def run() -> None:
 
     settings = load_settings()
     if settings.telegram_bot_token:
-        log_to_screen(settings.log_level)
+        log_to_screen(settings.log_level, settings.log_format, settings.secrets)
+        warn_of_exposed(settings)
         asyncio.run(serve(settings))
         return
     typer.echo("To talk in Telegram, get a token from @BotFather and write TELEGRAM_BOT_TOKEN=... into .env.", err=True)
@@ -39,7 +48,9 @@ def chat(name: Annotated[str, typer.Option(help="Who you are; each name has a di
     if not NAME.fullmatch(name):
         raise UserError("A name is made of letters, digits, dots, - and _, 64 at most.")
     settings = load_settings()
-    log_to_file(settings.data_dir / "chat.log", settings.log_level)  # the screen is for the dialog
+    file = settings.data_dir / "chat.log"  # the screen is for the dialog
+    log_to_file(file, settings.log_level, settings.log_format, settings.secrets)
+    warn_of_exposed(settings)
     with suppress(KeyboardInterrupt):
         asyncio.run(talk(settings, name))
 
@@ -57,13 +68,42 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(0 if all(check.fine for check in checks) else 2)
 
 
+def warn_of_exposed(settings: "Settings") -> None:
+    """A sentence on standard error when others can read what is secret. The bot talks all the same."""
+    from bot.exposure import warning
+
+    if sentence := warning(settings):
+        typer.echo(f"kith: {sentence}", err=True)
+
+
 async def serve(settings: "Settings") -> None:
-    """Telegram, until it is stopped."""
+    """Telegram, until it is stopped. A fault of ours goes to the log, since a traceback may hold what people say. What
+    hangs at the end is not waited for: all that matters is in the store."""
     from bot import telegram_chat
     from bot.assemble import open_bot
+    from bot.health import Pulse
+    from bot.settings import UserError
 
-    async with open_bot(settings) as conversation:
-        await telegram_chat.run(settings, conversation)
+    updates, code = Pulse(), 0
+    async with open_bot(settings, updates) as conversation:
+        try:
+            await telegram_chat.run(settings, conversation, updates.beat)
+        except UserError:
+            code = 2
+            raise
+        except Exception:
+            code = 1
+            log.critical("Kith stops for a fault of its own", exc_info=True)
+            raise typer.Exit(code) from None
+        finally:
+            exit_within(CLOSING_SECONDS, code)
+
+
+def exit_within(seconds: float, code: int) -> None:
+    """Ends the program by force if it has not ended by then."""
+    timer = Timer(seconds, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 async def talk(settings: "Settings", name: str) -> None:

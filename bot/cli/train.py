@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from bot.cli.models import model
 from bot.cli.output import Json, log_to_screen, show_json, show_table
 
 app = typer.Typer(help="Train models.", no_args_is_help=True)
@@ -16,7 +17,7 @@ Data = Annotated[
     list[Path], typer.Option(help="Dialogs: .jsonl(.gz) or .toml files, or folders of them; can be repeated.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder to write; a run that was cut off goes on from there.")]
-Base = Annotated[str, typer.Option(help="Folder or hub id of the model to start from.")]
+Base = Annotated[str, typer.Option(help="Folder or hub id of the model to start from.", callback=model)]
 Minutes = Annotated[float, typer.Option(min=0, help="Stop after so long; 0: when it is done.")]
 Seed = Annotated[int, typer.Option(help="Of all that is random.")]
 
@@ -60,7 +61,7 @@ def ranker(
     out: Out,
     data: Annotated[list[Path] | None, typer.Option(help="Dialogs, as of the generator.")] = None,
     base: Base = "",
-    retriever: Annotated[str, typer.Option(help="Bi-encoder on whose vectors the ranker stands.")] = "",
+    retriever: Annotated[str, typer.Option(help="Bi-encoder on whose vectors the ranker stands.", callback=model)] = "",
     epochs: Annotated[float, typer.Option(min=0, help="Over the votes.")] = 2.0,
     batch: Annotated[int, typer.Option(min=1, help="Rated replies a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(min=0)] = 8e-5,
@@ -93,7 +94,7 @@ def ranker(
 def taste(
     votes: Annotated[list[Path], typer.Option(help="Rated replies: .jsonl(.gz) files, or folders of them.")],
     out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
-    retriever: Annotated[str, typer.Option(help="The bi-encoder whose vectors it reads.")] = "",
+    retriever: Annotated[str, typer.Option(help="The bi-encoder whose vectors it reads.", callback=model)] = "",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -113,11 +114,29 @@ def taste(
 
 
 @app.command()
+def safety(
+    out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
+    retriever: Annotated[str, typer.Option(help="The bi-encoder whose vectors it reads.", callback=model)] = "",
+    as_json: Json = False,
+) -> None:
+    """Fit the toxicity check of replies to a retriever. A bot with its own does so when it starts."""
+    with training():
+        from ranking.encoders import load_encoder
+        from ranking.toxicity import fit_toxicity
+
+        made = fit_toxicity(load_encoder(retriever))
+        made.save(out)
+        report({"retriever": made.encoder.version, "version": made.version}, as_json)
+
+
+@app.command()
 def generator(
     data: Data,
     out: Out,
     base: Base = "",
-    encoder: Annotated[str, typer.Option(help="BERT that a new model begins with; minilm: the packaged one.")] = "",
+    encoder: Annotated[
+        str, typer.Option(help="BERT that a new model begins with; minilm: the packaged one.", callback=model)
+    ] = "",
     personas: Annotated[Path | None, typer.Option(help="Folder of persona files for dialogs without facts.")] = None,
     vocab_size: Annotated[int, typer.Option(min=300, help="Tokens of a new tokenizer.")] = 8192,
     width: Annotated[int, typer.Option(min=64, help="Of a new model; heads are 64 wide.")] = 384,

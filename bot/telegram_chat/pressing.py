@@ -15,8 +15,9 @@ from telegram.ext import CallbackQueryHandler, MessageReactionHandler
 from bot.buttons import CHOICE, REASON, RETRY, VOTE, reply_buttons
 from bot.commands import choose
 from bot.conversation import Conversation, Refused
-from bot.telegram_chat.sending import Place, account, attempt, keyboard, show
-from bot.telegram_chat.talking import App, Context, Talking
+from bot.telegram_chat.replying import Replying
+from bot.telegram_chat.sending import App, Context, Place, account, attempt, keyboard, show
+from bot.telegram_chat.updates import key_of, persistent
 from storage.dialog import REASONS, Person, VoteValue
 
 VALUES: dict[str, VoteValue] = {"1": 1, "0": 0, "-1": -1}
@@ -30,9 +31,8 @@ DISLIKED = frozenset("👎💩🤮🤬🖕🤡🥱😴😡")
 class Pressing:
     """The handlers of buttons and reactions."""
 
-    def __init__(self, conversation: Conversation, talking: Talking) -> None:
-        self._conversation = conversation
-        self._talking = talking
+    def __init__(self, conversation: Conversation, replying: Replying) -> None:
+        self._conversation, self._replying = conversation, replying
 
     def register(self, application: App) -> None:
         """Adds the handlers; of those that fit an update, the first one is called."""
@@ -48,12 +48,14 @@ class Pressing:
             ]
         )
 
+    @persistent
     async def vote(self, update: Update, context: Context) -> None:
         """👍, 👎, or one of them taken back."""
         query, match = pressed(update, context)
         value = VALUES[match["value"]]
         await self._vote(query, match["turn"], value, TOASTS[value])
 
+    @persistent
     async def reason(self, update: Update, context: Context) -> None:
         """What was wrong, after a 👎."""
         query, match = pressed(update, context)
@@ -73,21 +75,25 @@ class Pressing:
         if not (isinstance(query.message, Message) and query.message.reply_markup == markup):
             await attempt(partial(query.edit_message_reply_markup, markup))
 
+    @persistent
     async def retry(self, update: Update, context: Context) -> None:
         """🔁: the reply is sent back at once, so that a second tap finds nothing to send back."""
         query, match = pressed(update, context)
-        chat, stranger = chat_of(query), self._stranger(query.from_user)
+        chat, stranger, key = chat_of(query), self._stranger(query.from_user), key_of(update)
+        asked = await self._conversation.inbox.asked_again(key)
         try:
-            await self._conversation.may_retry(chat, stranger, match["turn"])
+            if asked is None:
+                await self._conversation.may_retry(chat, stranger, match["turn"])
         except Refused as refused:
             await answer(query, str(refused))
             return
         person = await self._conversation.person(stranger.id)
         await answer(query, self._conversation.say(person, "retry_working"))
-        asked = await self._conversation.ask_again(chat, person, match["turn"])
+        asked = asked or await self._conversation.ask_again(chat, person, match["turn"], key)
         if query.message:
-            self._talking.reply_later(update, context, Place.of(query.message), person, asked)
+            self._replying.reply_later(update, context, Place.of(query.message), person, asked)
 
+    @persistent
     async def choice(self, update: Update, context: Context) -> None:
         """A choice that a command offered to this person; the question makes way for the outcome."""
         query, match = pressed(update, context)
@@ -104,12 +110,14 @@ class Pressing:
         text, buttons = show(name, user, shown)
         await attempt(partial(query.edit_message_text, text, reply_markup=keyboard(buttons)))
 
+    @persistent
     async def unknown(self, update: Update, context: Context) -> None:
         """Data that no button of ours sends."""
         query = update.callback_query
         if query:
             await answer(query, self._conversation.say(self._stranger(query.from_user), "unknown_button"))
 
+    @persistent
     async def reaction(self, update: Update, context: Context) -> None:
         """A reaction to a reply is a vote; its removal takes back no vote that came by a button."""
         reaction = update.message_reaction

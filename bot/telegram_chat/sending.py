@@ -1,14 +1,15 @@
-"""Where things are said in Telegram, and saying them: split, paced, and no refusal of Telegram's stops anything."""
+"""Where things are said in Telegram, and saying them: split, paced, once more where that may help."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
+import httpx
 from telegram import (
     Bot,
     InlineKeyboardButton,
@@ -19,21 +20,35 @@ from telegram import (
     User,
 )
 from telegram.constants import ChatAction, ChatType, MessageLimit
-from telegram.error import RetryAfter, TelegramError
+from telegram.error import BadRequest, NetworkError, RetryAfter, TelegramError
+from telegram.ext import Application, BaseRateLimiter, ContextTypes
 
 from bot.buttons import Rows, choice_buttons
-from bot.conversation import Question
+from bot.questions import Question
 from bot.splitting import split
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+Context: TypeAlias = ContextTypes.DEFAULT_TYPE
+App: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
+
 TYPING_SECONDS = 4
 """Telegram shows "typing" for 5 s."""
 
+PACE_SECONDS = 1 / 30
+"""Between two messages to anybody: Telegram takes about 30 a second of a bot, and refuses all that follow for a
+while."""
+
 FLOOD_WAITS = 3
-"""How often a call waits as long as Telegram's flood control asks for, before it is given up."""
+"""How often a call that may be left out waits as long as Telegram's flood control asks for."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between two tries to send a message; each is twice the one before."""
+
+UNKNOWN_TRIES = 2
+"""How often a message is sent, at the most, when each time it stays unknown whether it arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +92,45 @@ def show(name: str, user: User, shown: str | Question) -> tuple[str, Rows]:
     return shown.text, choice_buttons(name, str(user.id), shown)
 
 
+class Pace(BaseRateLimiter[None]):
+    """Holds messages back so far that Telegram's limit for all of a bot's chats is kept; those of a chat it tells
+    itself."""
+
+    def __init__(self) -> None:
+        self._free = 0.0
+
+    async def process_request(
+        self,
+        callback: Callable[..., Coroutine[Any, Any, Any]],
+        args: Any,
+        kwargs: dict[str, Any],
+        endpoint: str,
+        data: dict[str, Any],
+        rate_limit_args: None,
+    ) -> Any:
+        """Calls the Bot API when it is the call's turn."""
+        if endpoint in ("sendMessage", "sendDocument"):
+            time = asyncio.get_running_loop().time()
+            turn = max(time, self._free)
+            self._free = turn + PACE_SECONDS
+            await asyncio.sleep(turn - time)
+        return await callback(*args, **kwargs)
+
+    async def initialize(self) -> None:
+        """Nothing to prepare."""
+
+    async def shutdown(self) -> None:
+        """Nothing to free."""
+
+
 async def attempt(call: Callable[[], Awaitable[T]]) -> T | None:
-    """What a Bot API call returns. None when Telegram refuses it (a blocked bot, an old query ...), which is logged."""
+    """What a Bot API call that may be left out returns. None when it fails (an old query, no network ...), which is
+    logged."""
     for _ in range(FLOOD_WAITS):
         try:
             return await call()
         except RetryAfter as flood:
-            pause = flood.retry_after
-            await asyncio.sleep(pause.total_seconds() if isinstance(pause, timedelta) else pause)
+            await asyncio.sleep(seconds(flood))
         except TelegramError as error:
             log.warning("Telegram did not take a call: %s: %s", type(error).__name__, error.message)
             return None
@@ -92,22 +138,76 @@ async def attempt(call: Callable[[], Awaitable[T]]) -> T | None:
     return None
 
 
-async def send(bot: Bot, place: Place, text: str, buttons: Rows | None = None, quote: int | None = None) -> list[int]:
-    """Says a text, in several messages if it is long; the ids of those that arrived.
+async def insist(*calls: Callable[[], Awaitable[T]]) -> T | None:
+    """What a Bot API call that must not be left out returns: it waits for as long as flood control asks, and for the
+    network. None when Telegram refuses it for good, or when it stays unknown whether it was taken.
 
-    The last one has the buttons, and the first one quotes the message `quote`.
+    When Telegram takes offence at the first call itself, the next one is tried.
     """
-    sent = []
+    pause, unknown, left = FIRST_PAUSE, 0, list(calls)
+    while True:
+        try:
+            return await left[0]()
+        except RetryAfter as flood:
+            await asyncio.sleep(seconds(flood))
+            continue
+        except BadRequest as error:
+            log.warning("Telegram did not take a message: %s", error.message)
+            del left[0]
+            if not left:
+                return None
+            continue
+        except NetworkError as error:
+            log.warning("a message could not be sent: %s: %s", type(error).__name__, error.message)
+            unknown += may_have_arrived(error)
+            if unknown == UNKNOWN_TRIES:
+                log.warning("it was sent %d times, and whether it arrived is not known", UNKNOWN_TRIES)
+                return None
+        except TelegramError as error:
+            log.warning("Telegram did not take a message: %s: %s", type(error).__name__, error.message)
+            return None
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def may_have_arrived(error: NetworkError) -> bool:
+    """Whether a call may have been carried out although there is no answer: not if it never left, nor if it was
+    refused."""
+    cause = error.__cause__
+    never_left = httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout
+    return isinstance(cause, httpx.HTTPError) and not isinstance(cause, never_left)
+
+
+def seconds(flood: RetryAfter) -> float:
+    """How long flood control asks to wait."""
+    pause = flood.retry_after
+    return pause.total_seconds() if isinstance(pause, timedelta) else pause
+
+
+async def send(
+    bot: Bot,
+    place: Place,
+    text: str,
+    buttons: Rows | None = None,
+    quote: int | None = None,
+    shown: int = 0,
+    note: Callable[[int], Awaitable[None]] | None = None,
+) -> None:
+    """Says a text, in several messages if it is long, of which the first `shown` are out already.
+
+    The last one has the buttons, and the first one quotes the message `quote`. `note` is told the id of each that was
+    sent.
+    """
     pieces = split(text, MessageLimit.MAX_TEXT_LENGTH)
-    for number, piece in enumerate(pieces):
+    for number, piece in list(enumerate(pieces))[shown:]:
         markup = keyboard(buttons) if buttons and number == len(pieces) - 1 else None
         reply = ReplyParameters(quote, allow_sending_without_reply=True) if quote and number == 0 else None
-        call = partial(bot.send_message, place.chat_id, piece, message_thread_id=place.topic)
-        message = await attempt(partial(call, reply_markup=markup, reply_parameters=reply))
+        bare = partial(bot.send_message, place.chat_id, piece, message_thread_id=place.topic)
+        message = await insist(partial(bare, reply_markup=markup, reply_parameters=reply), bare)
         if message is None:
             break
-        sent.append(message.message_id)
-    return sent
+        if note:
+            await note(message.message_id)
 
 
 @asynccontextmanager

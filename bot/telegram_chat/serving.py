@@ -4,22 +4,26 @@ import asyncio
 import logging
 import secrets
 import signal
-from collections.abc import Awaitable, Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
-from weakref import WeakValueDictionary
 
 from telegram import BotCommand, Update
-from telegram.error import BadRequest, InvalidToken, TelegramError
-from telegram.ext import Application, BaseUpdateProcessor
+from telegram.error import BadRequest, Conflict, InvalidToken, TelegramError
+from telegram.ext import Application
 
 from bot.conversation import Conversation
 from bot.settings import Settings, UserError
+from bot.telegram_chat.admitting import Door
+from bot.telegram_chat.listening import UpdateRequest
 from bot.telegram_chat.pressing import Pressing
-from bot.telegram_chat.sending import attempt
-from bot.telegram_chat.talking import App, Talking
+from bot.telegram_chat.reading import without_content
+from bot.telegram_chat.replying import Replying
+from bot.telegram_chat.sending import App, Pace, attempt
+from bot.telegram_chat.talking import Talking
+from bot.telegram_chat.updates import ChatOrder, UpdateQueue
 from bot.texts import DEFAULT_LANGUAGE, Texts
 
 log = logging.getLogger(__name__)
@@ -28,59 +32,63 @@ CHATTY = ("telegram", "httpx", "httpcore", "tornado")
 """Loggers that tell addresses, which hold the token, or whole updates, which hold what people say."""
 
 
-class ChatOrder(BaseUpdateProcessor):
-    """Updates of one chat are handled in the order in which they came, chats side by side."""
+FINISH_SECONDS = 5.0
+"""How long the end waits for replies under way. With the closing of the rest it is over within 10 s, after which
+service managers lose their patience."""
 
-    def __init__(self) -> None:
-        # A waiting update costs a task either way; with a low limit one flooding chat could take all places.
-        super().__init__(max_concurrent_updates=1_000_000)
-        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+CLOSE_SECONDS = 1.0
+"""How long what was cancelled, and the connections, may take to end."""
 
-    async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
-        """Waits for the chat's earlier updates."""
-        chat = update.effective_chat if isinstance(update, Update) else None
-        async with self._locks.setdefault(chat.id if chat else 0, asyncio.Lock()):
-            await coroutine
+NEWCOMER_SECONDS = 60.0
+"""Of two copies on one token the younger one stops: one that meets another this soon after its start."""
 
-    async def initialize(self) -> None:
-        """Nothing to prepare."""
+READ_SECONDS = 20.0
+"""How long an answer of Telegram's is waited for. Soon after that it is not known whether a message was taken."""
 
-    async def shutdown(self) -> None:
-        """Nothing to free."""
+OTHER_COPY = "Another copy of Kith, or another program, talks as @{name}: stop it, or give this one a token of its own."
 
 
-async def run(settings: Settings, conversation: Conversation) -> None:
-    """Serves until SIGINT or SIGTERM comes or the task is cancelled; replies under way are still sent.
+async def run(settings: Settings, conversation: Conversation, heard: Callable[[], None] = lambda: None) -> None:
+    """Serves until SIGINT or SIGTERM comes or the task is cancelled; replies under way are still sent, unless they take
+    too long: then they are sent after the next start.
 
-    Raises UserError for a token that Telegram refuses, an API server or a webhook that cannot be used.
+    `heard` is called whenever Telegram answers the question for updates. Raises UserError for a token that Telegram
+    refuses or that another copy uses, an API server or a webhook that cannot be used.
     """
-    application = _application(settings)
-    talking = Talking(conversation)
-    talking.register(application)
-    Pressing(conversation, talking).register(application)
+    door = Door(conversation)
+    updates = UpdateQueue(conversation.inbox, door.shut_out)
+    application = _application(settings, updates, heard)
+    replying = Replying(conversation, updates, settings.late_minutes, settings.max_waiting)
+    door.register(application)
+    Talking(conversation, replying).register(application)
+    Pressing(conversation, replying).register(application)
     with _explained(settings):
         await application.initialize()
     try:
         await _tell_commands(application, conversation.texts)
+        await updates.replay(application.bot)
         await application.start()
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with _explained(settings):
-            await _listen(application, settings)
+            await _listen(application, settings, ended)
         log.info("Kith talks as @%s", application.bot.username)
-        await _stopped()
+        with _signals(ended):
+            await ended
     finally:
-        await _finish(application)
+        await _finish(application, updates)
 
 
 async def check_token(settings: Settings) -> str:
     """The bot's @name. Raises UserError for a token that Telegram refuses or an API server that cannot be reached."""
     with _explained(settings):
-        async with _application(settings).bot as bot:
+        async with _application(settings, asyncio.Queue()).bot as bot:
             return f"@{bot.username}"
 
 
-def _application(settings: Settings) -> App:
+def _application(settings: Settings, updates: asyncio.Queue[object], heard: Callable[[], None] = lambda: None) -> App:
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("telegram.ext.Updater").addFilter(without_content)
     if settings.telegram_bot_token is None:
         raise UserError("There is no Telegram token: set TELEGRAM_BOT_TOKEN to the one that @BotFather gave you.")
     root = settings.telegram_api_url.rstrip("/")
@@ -90,7 +98,11 @@ def _application(settings: Settings) -> App:
             .token(settings.telegram_bot_token.get_secret_value())
             .base_url(f"{root}/bot")
             .base_file_url(f"{root}/file/bot")
-            .concurrent_updates(ChatOrder())
+            .get_updates_request(UpdateRequest(heard))
+            .read_timeout(READ_SECONDS)
+            .rate_limiter(Pace())
+            .update_queue(updates)
+            .concurrent_updates(ChatOrder(updates) if isinstance(updates, UpdateQueue) else False)
             .build()
         )
 
@@ -102,11 +114,12 @@ async def _tell_commands(application: App, texts: Texts) -> None:
         await attempt(partial(application.bot.set_my_commands, commands, language_code=code))
 
 
-async def _listen(application: App, settings: Settings) -> None:
+async def _listen(application: App, settings: Settings, ended: "asyncio.Future[None]") -> None:
     updater = application.updater
     assert updater
     if settings.webhook_url is None:
-        await updater.start_polling(allowed_updates=Update.ALL_TYPES, error_callback=_polling_failed)
+        failed = _polling_failed(application.bot.username, ended)
+        await updater.start_polling(allowed_updates=Update.ALL_TYPES, error_callback=failed)
         return
     secret = settings.webhook_secret
     await updater.start_webhook(
@@ -120,35 +133,72 @@ async def _listen(application: App, settings: Settings) -> None:
     )
 
 
-def _polling_failed(error: TelegramError) -> None:
-    log.warning("asking Telegram for updates failed, trying again: %s: %s", type(error).__name__, error.message)
+def _polling_failed(name: str, ended: "asyncio.Future[None]") -> Callable[[TelegramError], None]:
+    """Logs what goes wrong, which is tried again, and ends the program where another one polls on the same token.
+
+    Telegram lets each new request end the one before, so both are told. The younger copy stops at the second time,
+    since the first one may be about a request of a copy that has just died; the older one goes on.
+    """
+    started, conflicts = time.monotonic(), 0
+
+    def failed(error: TelegramError) -> None:
+        nonlocal conflicts
+        log.warning("asking Telegram for updates failed, trying again: %s: %s", type(error).__name__, error.message)
+        if not isinstance(error, Conflict):
+            return
+        conflicts += 1
+        young = time.monotonic() - started < NEWCOMER_SECONDS and conflicts > 1
+        if (young or "webhook" in error.message) and not ended.done():
+            ended.set_exception(UserError(OTHER_COPY.format(name=name)))
+
+    return failed
 
 
-async def _stopped() -> None:
-    """Returns on SIGINT or SIGTERM; a second one then has its usual effect."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    signals = signal.SIGINT, signal.SIGTERM
+@contextmanager
+def _signals(ended: "asyncio.Future[None]") -> Iterator[None]:
+    """SIGINT and SIGTERM end it within the block; a second one then has its usual effect."""
+
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
     with suppress(NotImplementedError):  # Windows, where Ctrl-C cancels the task instead
-        for number in signals:
-            loop.add_signal_handler(number, stop.set)
+        for number in numbers:
+            loop.add_signal_handler(number, end)
     try:
-        await stop.wait()
+        yield
     finally:
         with suppress(NotImplementedError):
-            for number in signals:
+            for number in numbers:
                 loop.remove_signal_handler(number)
 
 
-async def _finish(application: App) -> None:
-    """Takes no more updates, finishes those that were taken, and closes."""
+async def _finish(application: App, updates: UpdateQueue) -> None:
+    """Takes no more updates, finishes those that were taken as far as there is time, and closes."""
+    end = asyncio.create_task(_end(application, updates))
+    # Not a timeout, which cancels what it waits for, once: the library's end of polling takes that as a hint only.
+    await asyncio.wait([end], timeout=FINISH_SECONDS)
+    if not end.done():
+        log.warning("there is no more time: what is not done is left for the next start")
+        for task in (*updates.tasks, end):
+            task.cancel()
+        await asyncio.wait([end, *updates.tasks], timeout=CLOSE_SECONDS)
+    closing = asyncio.create_task(application.shutdown())
+    await asyncio.wait([closing], timeout=CLOSE_SECONDS)
+    for task in end, closing:
+        if task.done() and not task.cancelled() and (error := task.exception()):
+            log.warning("the end was not clean: %s: %s", type(error).__name__, error)
+
+
+async def _end(application: App, updates: UpdateQueue) -> None:
     updater = application.updater
     if updater and updater.running:
         with suppress(InvalidToken):  # a token withdrawn while we ran ended the polling, and is raised again here
             await updater.stop()
     if application.running:
-        await application.update_queue.join()  # their replies are awaited by stop() only while it is running
+        await updates.join()  # their replies are awaited by stop() only while it is running
         await application.stop()
-    await application.shutdown()
 
 
 @contextmanager

@@ -1,34 +1,30 @@
 """Messages and commands. A handler is quick: it writes down what came and leaves the answering to a task.
 
 So the updates of a chat are handled one after the other and its replies come in order, while a vote waits for no model
-and no chat for another.
+and no chat for another. A handler may be called again for an update that it did not come to the end of.
 """
 
 import asyncio
 import gzip
 import json
 import logging
-import re
 from functools import partial
-from typing import Any, TypeAlias
-from weakref import WeakValueDictionary
 
 from telegram import Bot, InputFile, Message, Update, User
 from telegram.constants import FileSizeLimit
-from telegram.ext import Application, CommandHandler, ContextTypes, MessageHandler, filters
+from telegram.ext import CommandHandler, MessageHandler, filters
 
-from bot.buttons import reply_buttons
 from bot.commands import PRIVATE, run_command
 from bot.conversation import Conversation, Refused
-from bot.telegram_chat.sending import Place, account, attempt, send, show, typing
+from bot.telegram_chat.addressing import said_to_us, without_mention
+from bot.telegram_chat.replying import Replying
+from bot.telegram_chat.sending import App, Context, Place, account, insist, send, show
+from bot.telegram_chat.updates import key_of, persistent
 from bot.texts import DEFAULT_LANGUAGE
-from storage.dialog import Asked, Person
-from storage.store import UnknownTurn
+from storage.dialog import Person
+from storage.store import AlreadyAnswered, UnknownTurn
 
 log = logging.getLogger(__name__)
-
-Context: TypeAlias = ContextTypes.DEFAULT_TYPE
-App: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
 
 FILE_LIMIT = int(FileSizeLimit.FILESIZE_UPLOAD)
 
@@ -37,11 +33,10 @@ PEOPLE = filters.UpdateType.MESSAGE & ~filters.SenderChat.ALL & ~filters.StatusU
 
 
 class Talking:
-    """The handlers of messages and commands, and the order of replies."""
+    """The handlers of messages and commands."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
-        self._replying: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+    def __init__(self, conversation: Conversation, replying: Replying) -> None:
+        self._conversation, self._replying = conversation, replying
 
     def register(self, application: App) -> None:
         """Adds the handlers; of those that fit an update, the first one is called."""
@@ -58,6 +53,7 @@ class Talking:
         )
         application.add_error_handler(self.failed)
 
+    @persistent
     async def message(self, update: Update, context: Context) -> None:
         """Commits what was said to Kith at once; it is answered when its turn comes."""
         message, user, place = said(update)
@@ -66,12 +62,20 @@ class Talking:
             await self._say(context.bot, place, user, "nothing_said")
         if not text:
             return
-        key, message_id = f"telegram:{context.bot.id}:{update.update_id}", str(message.message_id)
-        asked = await self._conversation.take(place.chat, account(user.id), text, key, message_id, user.language_code)
+        key, message_id = key_of(update), str(message.message_id)
+        quote = None if place.private else message.message_id
+        try:
+            asked = await self._conversation.take(
+                place.chat, account(user.id), text, key, message_id, user.language_code
+            )
+        except Refused as refused:  # a quota is used up
+            await send(context.bot, place, str(refused), quote=quote)
+            return
+        asked = asked or await self._conversation.inbox.taken(key)
         if asked is not None:
-            quote = None if place.private else message.message_id
-            self.reply_later(update, context, place, await self._person(user), asked, quote)
+            await self._replying.reply_in_time(update, context, place, await self._person(user), asked, quote)
 
+    @persistent
     async def edited(self, update: Update, context: Context) -> None:
         """The log follows, without a second reply."""
         message, _, place = said(update)
@@ -79,6 +83,7 @@ class Talking:
         if text:
             await self._conversation.edit(place.chat, str(message.message_id), text)
 
+    @persistent
     async def without_words(self, update: Update, context: Context) -> None:
         """A voice message, a photo, a sticker ...; an album, which comes as several messages, is spoken of once."""
         message, user, place = said(update)
@@ -91,6 +96,7 @@ class Talking:
             seen["album"] = album
         await self._say(context.bot, place, user, "non_text")
 
+    @persistent
     async def command(self, update: Update, context: Context) -> None:
         """What `bot.commands` knows. In a group, a command that we do not know is another bot's."""
         message, user, place = said(update)
@@ -107,16 +113,21 @@ class Talking:
             shown = str(refused)
         await send(context.bot, place, *show(name, user, shown))
 
+    @persistent
     async def only_in_private(self, update: Update, context: Context) -> None:
         """Nothing about a person is told to a group."""
         _, user, place = said(update)
         await self._say(context.bot, place, user, "private_only")
 
+    @persistent
     async def retry(self, update: Update, context: Context) -> None:
         """/retry waits for the reply that is under way, which may be the one meant."""
         _, user, place = said(update)
-        self.reply_later(update, context, place, await self._person(user))
+        person = await self._person(user)
+        if await self._replying.room(context.bot, place, person):
+            self._replying.reply_later(update, context, place, person)
 
+    @persistent
     async def export(self, update: Update, context: Context) -> None:
         """Sends the person's data as a document, packed if it is too big for Telegram as it is."""
         _, user, place = said(update)
@@ -130,40 +141,13 @@ class Talking:
             return
         document, caption = InputFile(data, name), self._conversation.say(person, "export")
         topic = place.topic
-        await attempt(
+        await insist(
             partial(context.bot.send_document, place.chat_id, document, caption=caption, message_thread_id=topic)
         )
 
-    def reply_later(
-        self,
-        update: Update,
-        context: Context,
-        place: Place,
-        person: Person,
-        asked: Asked | None = None,
-        quote: int | None = None,
-    ) -> None:
-        """Answers once the chat's earlier replies are out. Nothing asked: sends the latest of them back first."""
-        context.application.create_task(self._reply(context.bot, place, person, asked, quote), update=update)
-
-    async def _reply(self, bot: Bot, place: Place, person: Person, asked: Asked | None, quote: int | None) -> None:
-        async with self._replying.setdefault(place.chat, asyncio.Lock()):
-            if asked is None:
-                try:
-                    asked = await self._conversation.ask_again(place.chat, person)
-                except Refused as refused:
-                    await send(bot, place, str(refused))
-                    return
-            async with typing(bot, place):
-                turn = await self._conversation.answer(asked)
-            catalogue = self._conversation.texts.of(person.language)
-            buttons = reply_buttons(turn.id, catalogue) if person.buttons else []
-            ids = await send(bot, place, turn.decision.reply, buttons, quote)
-            await self._conversation.shown(turn.id, account(place.chat_id), [str(number) for number in ids])
-
     async def failed(self, update: object, context: Context) -> None:
         """What went wrong is logged, and who waits for it is told. Nothing stops."""
-        if isinstance(context.error, (Refused, UnknownTurn)):
+        if isinstance(context.error, (Refused, UnknownTurn, AlreadyAnswered)):
             log.info("what an update was about was deleted or changed in the meantime")
             return
         log.error("an update was not handled", exc_info=context.error)
@@ -185,24 +169,3 @@ def said(update: Update) -> tuple[Message, User, Place]:
     message, user = update.effective_message, update.effective_user
     assert message and user
     return message, user, Place.of(message)
-
-
-def said_to_us(message: Message, bot: Bot) -> str | None:
-    """A text or caption without our @name. None in a group, unless we are mentioned or replied to."""
-    text = message.text or message.caption or ""
-    if Place.of(message).private:
-        return text
-    replied = message.reply_to_message
-    # Within a topic, everything counts as a reply to the message that opened it.
-    to_us = replied is not None and replied.from_user == bot.bot and not replied.forum_topic_created
-    return without_mention(text, bot) if to_us or mention(bot).search(text) else None
-
-
-def without_mention(text: str, bot: Bot) -> str:
-    """A text without our @name and what sets it off."""
-    return mention(bot).sub(" ", text).strip()
-
-
-def mention(bot: Bot) -> re.Pattern[str]:
-    """Our @name, as a word."""
-    return re.compile(rf"\s*(?<!\w)@{re.escape(bot.username)}\b[,:]?\s*", re.IGNORECASE)

@@ -78,7 +78,7 @@ async def soak(people: int, messages: int, hours: int, models: bool, folder: Pat
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("KITH_", "TELEGRAM_"))}
         environment = kept | {
             "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "SSL_CERT_DIR": str(folder),
-            "KITH_DATA_DIR": str(folder), "KITH_LOG_LEVEL": "WARNING",
+            "KITH_DATA_DIR": str(folder), "KITH_LOG_LEVEL": "WARNING", "KITH_MINUTE_QUOTA": "0",
             "TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_API_URL": api.url,
         }  # fmt: skip
         arguments = [WITH_MODELS] if models else [WITHOUT, f"sqlite:///{folder}/kith.db", api.url, str(folder / "log")]

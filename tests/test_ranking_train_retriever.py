@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from spoken import context, spoken
 
+from ranking import train_retriever as train_retriever_module
 from ranking.delta import FILE, origin
 from ranking.dialog_encoder import LAGS, load_dialog_encoder
 from ranking.encoders import load_encoder
-from ranking.pool import normal
+from ranking.pool import curated, normal
 from ranking.pretrained import ModelError
 from ranking.train_retriever import (
     STRETCH,
@@ -42,6 +43,13 @@ DIALOGS = [
     ("what shall we eat", "pizza", "the cat sleeps all day"),
 ]
 """What is to be learnt by heart."""
+
+
+@pytest.fixture(autouse=True)
+def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likeness is fitted to the pool: a few situations are embedded sooner than thousands."""
+    some = curated()[::100]
+    monkeypatch.setattr(train_retriever_module, "curated", lambda: some)
 
 
 @pytest.fixture

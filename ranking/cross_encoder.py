@@ -80,7 +80,7 @@ class CrossEncoder(nn.Module):
     def column(self, head: str) -> int:
         """Which column a head is; that of OWN, or the first, for one that there is not."""
         names = list(self.heads)
-        return names.index(head if head in names else OWN) if {head, OWN} & set(names) else 0
+        return next((names.index(name) for name in (head, OWN) if name in names), 0)
 
     def state(self) -> dict[str, torch.Tensor]:
         """All weights, the BERT's under the names that they have in it alone."""
@@ -145,7 +145,6 @@ def begin_cross_encoder(name: str, heads: Sequence[str]) -> CrossEncoder:
     expected = expected_of(state)
     model.expected = None if "lags" in state else expected
     own = {key: state.pop(key) for key in list(state) if key.startswith(PARTS)}
-    if state:
-        bert.load_state_dict({key: value for key, value in state.items() if key in bert.state_dict()})
+    bert.load_state_dict({key: state.get(key, value) for key, value in bert.state_dict().items()})
     model.load_state_dict({**model.state_dict(), **own})
     return model.eval()

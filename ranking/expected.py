@@ -36,10 +36,11 @@ SHARES: Mapping[str, float] = {
     "chatterbot": 0.2, "convai2017": 0.1, "ms_personality_chat": 0.0, "accentor_sgd": 0.0,
     "taskmaster4": 0.0, "koziev_jokes": 0.0, "rusdracor": 0.0, "convai2018": 0.0,
 }  # fmt: skip
-"""How often a batch is of a source, relative to the others: chit-chat, and small sources less. One that is not named
-(an owner's own log) counts 2."""
-OWN = 1.5
-"""As how many wrong replies the message to answer counts. On dialogs kept out of training, with 0, 1, 2 and 4: its mean
+"""How often a batch is of a source, relative to the others: chit-chat, and small sources less."""
+SHARE_OF_OTHERS = 2.0
+"""Of sources that are not named: an owner's own log."""
+ECHO_WEIGHT = 1.5
+"""As how many wrong replies the message to answer counts. On dialogs kept out of training, with 0, 1 and 4: its mean
 rank is 1, 17 and 57, R@1 0.70, 0.66 and 0.65."""
 MOST = 80_000
 """Messages of a source at the most: three minutes of embedding on two cores."""
@@ -105,12 +106,13 @@ def fit_expected(
     encoder: Encoder,
     dialogs: Sequence[CorpusDialog],
     begin: ExpectedReply | None = None,
-    own: float = OWN,
+    echo_weight: float = ECHO_WEIGHT,
     seed: int = 0,
     batch: int = BATCH,
 ) -> ExpectedReply | None:
     """A network that tells the message that came next from those that came elsewhere in its source, and from the one
-    before it, which counts as `own` of these. It goes on from `begin`. None for fewer places than two batches."""
+    before it, which counts as `echo_weight` of these. It goes on from `begin`. None for fewer places than two
+    batches."""
     torch.manual_seed(seed)
     draw = random.Random(seed)
     vectors, sources = places_of(encoder, dialogs, draw)
@@ -122,12 +124,13 @@ def fit_expected(
     optimizer = torch.optim.AdamW([*model.parameters(), log_scale], lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     steps = min(STEPS, PASSES * count // batch)
     pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / WARM, 1 - step / steps))
-    weights = [SHARES.get(source, 2.0) for source in sources]
+    weights = [share_of(source) for source in sources]
     model.train()
     for _ in tqdm(range(steps), desc="expected replies", mininterval=2, disable=None):
         places = draw.choices(list(sources.values()), weights)[0]
         some = torch.randint(len(places.target), (batch,))
-        loss = functional.cross_entropy(scores(model, log_scale.exp(), vectors, places, some, own), torch.arange(batch))
+        found = scores(model, log_scale.exp(), vectors, places, some, echo_weight)
+        loss = functional.cross_entropy(found, torch.arange(batch))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -136,7 +139,12 @@ def fit_expected(
 
 
 def scores(
-    model: ExpectedReply, scale: torch.Tensor, vectors: torch.Tensor, places: Places, some: torch.Tensor, own: float
+    model: ExpectedReply,
+    scale: torch.Tensor,
+    vectors: torch.Tensor,
+    places: Places,
+    some: torch.Tensor,
+    echo_weight: float,
 ) -> torch.Tensor:
     """Shape (some, some + 1): of each place in `some` the replies of all, its own in the diagonal, and at the end the
     message to answer. The same words, and what another place of the same dialog has, are no wrong replies."""
@@ -145,10 +153,12 @@ def scores(
     fair = (target[:, None] != target[None]) & (dialog[:, None] != dialog[None])
     fair.fill_diagonal_(True)
     others: torch.Tensor = (asked @ replies.T).masked_fill(~fair, -1.0) * scale
-    if own == 0:
+    if echo_weight == 0:
         return others
     last = before[:, 0]
-    echo = (asked * model.replies(vectors[last])).sum(1).masked_fill(last == target, -1.0) * scale + math.log(own)
+    echo = (asked * model.replies(vectors[last])).sum(1).masked_fill(last == target, -1.0) * scale + math.log(
+        echo_weight
+    )
     return torch.cat([others, echo[:, None]], dim=1)
 
 
@@ -162,7 +172,7 @@ def places_of(
     lags = len(encoder.lags)
     for number, dialog in enumerate(draw.sample(dialogs, len(dialogs))):
         said = [message.text for message in dialog.messages]
-        if len(said) < 2 or SHARES.get(dialog.source, 2.0) == 0 or taken.get(dialog.source, 0) + len(said) > MOST:
+        if len(said) < 2 or share_of(dialog.source) == 0 or taken.get(dialog.source, 0) + len(said) > MOST:
             continue
         taken[dialog.source] = taken.get(dialog.source, 0) + len(said)
         ids = [texts.setdefault(text, len(texts)) for text in said]
@@ -177,6 +187,11 @@ def places_of(
     vectors = np.concatenate([*made, np.zeros((1, encoder.width), np.float32)])
     columns = {source: [torch.tensor(column) for column in zip(*found, strict=True)] for source, found in rows.items()}
     return torch.from_numpy(vectors), {source: Places(*found) for source, found in columns.items()}
+
+
+def share_of(source: str) -> float:
+    """How often a batch is of a source."""
+    return SHARES.get(source, SHARE_OF_OTHERS)
 
 
 def state_of(model: ExpectedReply) -> dict[str, torch.Tensor]:

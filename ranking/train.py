@@ -103,7 +103,7 @@ def train_ranker(run: RankerTraining) -> dict[str, Any]:
         raise
     except Exception as error:  # as for any model
         raise ModelError(f"The base {run.base} cannot be loaded: {error}") from error
-    expected = fit_expected(encoder, dialogs, model.expected, own=0, seed=run.seed)
+    expected = fit_expected(encoder, dialogs, model.expected, echo_weight=0, seed=run.seed)
     model.expected = expected or model.expected
     encoder = seen_by(model, encoder)
     seen = steps[: learn(model, encoder, steps, run)]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from spoken import context
 
-from ranking.expected import OWN, ExpectedReply, Places, expected_of, fit_expected, scores, state_of
+from ranking.expected import ECHO_WEIGHT, ExpectedReply, Places, expected_of, fit_expected, scores, state_of
 from ranking.vectors import Encoder, Vectors, unit
 from storage.corpora import CorpusDialog
 from storage.dialog import Message
@@ -37,8 +37,8 @@ def dialogs(source: str = "own", count: int = 60) -> list[CorpusDialog]:
     ]
 
 
-def fitted(encoder: Encoder, own: float = OWN) -> Encoder:
-    model = fit_expected(encoder, dialogs(), own=own, batch=16)
+def fitted(encoder: Encoder, echo_weight: float = ECHO_WEIGHT) -> Encoder:
+    model = fit_expected(encoder, dialogs(), echo_weight=echo_weight, batch=16)
     assert model is not None
     return Encoder(embed, encoder.lags, "words", expected=model)
 
@@ -121,11 +121,11 @@ def test_the_message_to_answer_is_a_wrong_reply_when_it_is_to_count(encoder: Enc
     none = -1
     places = Places(torch.tensor([[0, none, none], [1, 0, none]]), torch.tensor([1, 2]), torch.tensor([7, 8]))
     both = torch.tensor([0, 1])
-    alone = scores(model, torch.tensor(1.0), vectors, places, both, own=0)
+    alone = scores(model, torch.tensor(1.0), vectors, places, both, echo_weight=0)
     assert alone.shape == (2, 2)
-    beside = scores(model, torch.tensor(1.0), vectors, places, both, own=1)
+    beside = scores(model, torch.tensor(1.0), vectors, places, both, echo_weight=1)
     assert beside.shape == (2, 3) and float(beside[0, 2]) == pytest.approx(1.0)
-    louder = scores(model, torch.tensor(1.0), vectors, places, both, own=4)
+    louder = scores(model, torch.tensor(1.0), vectors, places, both, echo_weight=4)
     assert float(louder[0, 2]) == pytest.approx(1.0 + np.log(4))
 
 
@@ -134,7 +134,7 @@ def test_the_same_words_and_the_same_dialog_give_no_wrong_replies(encoder: Encod
     vectors = torch.from_numpy(np.vstack([embed(WORDS[:4]), np.zeros((1, WIDTH), np.float32)]))
     before = torch.tensor([[0, -1, -1], [1, -1, -1], [2, -1, -1]])
     places = Places(before, torch.tensor([1, 1, 3]), torch.tensor([7, 8, 8]))
-    found = scores(untrained(encoder), torch.tensor(1.0), vectors, places, torch.arange(3), own=0)
+    found = scores(untrained(encoder), torch.tensor(1.0), vectors, places, torch.arange(3), echo_weight=0)
     assert (found == -1).tolist() == [[False, True, False], [True, False, True], [False, True, False]]
 
 

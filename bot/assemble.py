@@ -149,23 +149,18 @@ def load_toxicity_check(settings: Settings, encoder: Encoder) -> Toxicity | HubT
 def load_retriever(settings: Settings, store: SqlDialogStore) -> Retriever:
     """The retriever over curated, liked and imported replies. Vectors that are not shipped are kept in the data folder,
     so that only the first start with a new model or pool has to make them, and leave it with their texts."""
-    encoder = load_encoder(settings.retriever, (vectors_file(settings),))
+    encoder = load_encoder(settings.retriever, (settings.pool_vectors,))
     known = len(encoder.known)
     entries = read_pool(store)
     retriever = Retriever(entries, encoder, settings.retrieved)
     if len(encoder.known) > known or known > len(texts_of(entries)):
-        encoder.save(vectors_file(settings), sorted(texts_of(entries)))
+        encoder.save(settings.pool_vectors, sorted(texts_of(entries)))
     return retriever
-
-
-def vectors_file(settings: Settings) -> Path:
-    """Where the vectors of an own pool are kept."""
-    return settings.data_dir / "pool.safetensors"
 
 
 def trim_vectors(settings: Settings, store: SqlDialogStore) -> None:
     """Takes out of the data folder the vectors of texts that are no longer in the pool."""
-    trim(vectors_file(settings), texts_of(read_pool(store)))
+    trim(settings.pool_vectors, texts_of(read_pool(store)))
 
 
 def read_pool(store: SqlDialogStore) -> list[PoolEntry]:
@@ -237,7 +232,7 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
         batcher = Batcher(answer, settings.max_batch, settings.turn_seconds)
         async with batcher, AsyncExitStack() as stack:
             if retriever:
-                take_up = partial(take_up_pool, retriever, store, vectors_file(settings), batcher)
+                take_up = partial(take_up_pool, retriever, store, settings.pool_vectors, batcher)
                 await stack.enter_async_context(watching(store.pool_state, take_up, state))
             if metrics and updates and settings.metrics_port:
                 metrics.decided_by(pipeline.versions())

@@ -206,6 +206,11 @@ class Settings(BaseSettings):
         return key
 
     @property
+    def pool_vectors(self) -> Path:
+        """Where the vectors of replies that the pool has besides the shipped ones are kept."""
+        return self.data_dir / "pool.safetensors"
+
+    @property
     def database(self) -> str:
         """The database's URL, with the default filled in, and with the key as its password."""
         url = self.database_url.get_secret_value() if self.database_url else f"sqlite:///{self.data_dir / 'kith.db'}"

@@ -11,7 +11,7 @@ import pytest
 from fixed_answers import empty_log
 from numpy.typing import NDArray
 
-from bot.assemble import TEXTS_AT_ONCE, load_retriever, open_bot, open_store, vectors_file
+from bot.assemble import TEXTS_AT_ONCE, load_retriever, open_bot, open_store
 from bot.conversation import Conversation
 from bot.settings import Settings
 from ranking.retriever import Index, Retriever, build_index
@@ -212,7 +212,7 @@ async def test_new_texts_are_embedded_a_few_at_a_time(settings: Settings, monkey
 
 async def test_vectors_are_kept_for_the_next_start_and_go_with_their_texts(settings: Settings) -> None:
     def kept() -> int:
-        return len(load(vectors_file(settings), Path(settings.retriever).name))
+        return len(load(settings.pool_vectors, Path(settings.retriever).name))
 
     with open_store(settings) as owner:
         async with open_bot(settings):

@@ -14,7 +14,7 @@ from serving_bot import keep_alone
 from telegram_people import PATIENCE, Chat, Json, Somebody
 
 from bot import telegram_chat
-from bot.assemble import open_bot, open_store, vectors_file
+from bot.assemble import open_bot, open_store
 from bot.cli import main
 from bot.settings import Settings
 from bot.texts import load_texts
@@ -131,7 +131,7 @@ async def tell_everything(ann: Somebody, group: Chat, owner: SqlDialogStore, vec
 
 
 async def test_nothing_is_left_of_a_person_in_any_file(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    data, vectors = settings.data_dir, vectors_file(settings)
+    data, vectors = settings.data_dir, settings.pool_vectors
     async with BotApi() as api, serving(api, settings):
         with open_store(settings) as owner:
             ann, bob, group = api.person("Ann"), api.person("Bob"), api.group("Friends")

@@ -202,7 +202,7 @@ def trim_vectors(store: "SqlDialogStore") -> None:
     from ranking.pool import curated, texts_of
     from ranking.vectors import trim
 
-    trim(load_settings().data_dir / "pool.safetensors", texts_of([*curated(), *store.pool_entries()]))
+    trim(load_settings().pool_vectors, texts_of([*curated(), *store.pool_entries()]))
 
 
 def open_log() -> "SqlDialogStore":

@@ -92,8 +92,8 @@ def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | N
         sources["generation"], fixed["generation"] = generator.propose, generator.version
     ranker = CrossEncoderRanker(settings.ranker, encoder)
     scorers["relevance"], scorers["ranker"], fixed["ranker"] = relevance(encoder), ranker.score, ranker.version
-    if settings.taste or not settings.retriever:  # the shipped one knows the shipped retriever's vectors
-        taste = load_taste(settings.taste or TASTE, encoder)
+    if file := taste_file(settings.taste, settings.retriever):
+        taste = load_taste(file, encoder)
         scorers["taste"], fixed["taste"] = taste.score, taste.version
     weights = load_weights(settings.policy)
     otherwise = fallback(load_texts())
@@ -122,6 +122,12 @@ def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | N
         versions=versions,
         moderation=moderation,
     )
+
+
+def taste_file(named: Path | None, retriever: str) -> Path | None:
+    """The taste beside a retriever: the one that is named, or the shipped one, which knows the shipped retriever's
+    vectors alone."""
+    return named or (None if retriever else TASTE)
 
 
 def load_moderation(settings: Settings) -> Moderation:

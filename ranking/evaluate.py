@@ -22,6 +22,7 @@ from ranking.ranker import CrossEncoderRanker
 from ranking.rated import Rated, at_most, votes
 from ranking.retriever import Index, similarity
 from ranking.selection import Scores, Selected, by_encoder, by_ranker, places_to_ask, questions, selection
+from ranking.taste import Taste, load_taste
 from ranking.vectors import Encoder
 from storage.corpora import read_dialogs, read_ratings
 from storage.dialog import Context, Message
@@ -43,6 +44,8 @@ class RankingEvaluation:
     """Folders or hub ids, "" for the shipped one; several are measured side by side."""
     rankers: tuple[str, ...] = ("",)
     """The same of rankers; each is given the relevance of the first retriever."""
+    taste: Path | None = None
+    """A file of `kith train taste` that learnt from the first retriever's vectors; None: none is measured."""
     positions: int = 400
     """Questions of each source at the most."""
     most_votes: int = 1500
@@ -72,6 +75,7 @@ def evaluate_ranking(run: RankingEvaluation) -> RankingFigures:
         label: CrossEncoderRanker(name, first)
         for label, name in zip(labels("ranker", run.rankers), run.rankers, strict=True)
     }
+    taste = load_taste(run.taste, first) if run.taste else None
     minilm = PlainMiniLM()
     dialogs = [d for path in run.dialogs for d in read_dialogs(path) if d.split == "valid"]
     ratings = [r for path in run.votes for r in read_ratings(path)]
@@ -84,9 +88,10 @@ def evaluate_ranking(run: RankingEvaluation) -> RankingFigures:
     marks.append(time.monotonic())
     echoed = echo(asked, minilm, encoders, *drawing)
     marks.append(time.monotonic())
-    judged = votes(train, rated, rankers, *drawing)
+    judged = votes(train, rated, rankers, taste, *drawing)
     marks.append(time.monotonic())
-    versions = {name: model.version for models in (encoders, rankers) for name, model in models.items()}
+    tastes: Mapping[str, Taste] = {"taste": taste} if taste else {}
+    versions = {name: model.version for models in (encoders, rankers, tastes) for name, model in models.items()}
     seconds = dict(zip(("selection", "echo", "votes"), np.diff(marks).round(1).tolist(), strict=True))
     return RankingFigures(versions, selected, echoed, judged, seconds)
 

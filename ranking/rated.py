@@ -27,6 +27,7 @@ from ranking.metrics import (
 from ranking.pool import normal
 from ranking.ranker import CrossEncoderRanker
 from ranking.selection import parts
+from ranking.taste import Taste
 from storage.corpora import CorpusError, RatedReply
 from storage.dialog import Candidate, Context
 from storage.estimates import RESAMPLES, Floats, Row, draws, interval
@@ -77,6 +78,7 @@ def votes(
     train: Sequence[RatedReply],
     asked: Sequence[RatedReply],
     rankers: Mapping[str, CrossEncoderRanker],
+    taste: Taste | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> list[Rated]:
@@ -90,6 +92,7 @@ def votes(
         "reply length": by_length(train, asked),
         BASELINE: by_wording(train, asked),
         **{name: by_ranker(asked, ranker, name) for name, ranker in rankers.items()},
+        **({"taste": by_taste(asked, taste)} if taste else {}),
     }
     known = {normal(rating.reply) for rating in train}
     unseen = np.array([normal(rating.reply) not in known for rating in asked])
@@ -149,6 +152,13 @@ def by_ranker(asked: Sequence[RatedReply], ranker: CrossEncoderRanker, name: str
         steps = parts(len(batch), f"{name} on votes")
         scores = np.array([row[0] for part in steps for row in ranker.score(batch[part], source)])
         probabilities[chosen] = 1 / (1 + np.exp(-scores))
+    return probabilities
+
+
+def by_taste(asked: Sequence[RatedReply], taste: Taste) -> Floats:
+    """The taste's probability of a 👍: of one's own people, whoever rated."""
+    rows = taste.score([(Context(rating.messages), [Candidate(rating.reply, "vote", 0.0)]) for rating in asked])
+    probabilities: Floats = 1 / (1 + np.exp(-np.array([row[0] for row in rows])))
     return probabilities
 
 

@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from spoken import spoken
 
 from ranking.ranker import CrossEncoderRanker
 from ranking.rated import at_most, by_length, by_majority, by_ranker, by_wording, votes
+from ranking.taste import Network, Taste
 from ranking.vectors import Encoder
 from storage.corpora import CorpusError, RatedReply
 
@@ -88,6 +90,15 @@ def test_votes_are_told_by_source_and_once_more_in_new_wordings(ranker: CrossEnc
     assert {row.model: row for row in found[1].rows}["wording"].figures["AUC"].value == 0.5
     assert sum(part.items for part in found[0].bins) == 40
     assert 0 < found[0].floor < 1
+
+
+def test_a_taste_is_measured_beside_the_rankers(ranker: CrossEncoderRanker) -> None:
+    torch.manual_seed(0)
+    taste = Taste(ranker.encoder, [Network(ranker.encoder.width)])
+    asked = [rating(f"{i} pizza", bool(i % 2), dialog=f"d{i}") for i in range(20)]
+    [part] = votes(asked, asked, {"ranker": ranker}, taste, resamples=5)
+    assert [row.model for row in part.rows][-2:] == ["ranker", "taste"]
+    assert part.rows[-1].figures["Brier score"].value != part.rows[-2].figures["Brier score"].value
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN")

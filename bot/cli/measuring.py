@@ -26,13 +26,16 @@ def ranking_run(
     seed: int,
 ) -> "RankingEvaluation":
     """What is measured of retriever and ranker: those in the settings where none are named."""
+    from bot.assemble import taste_file
     from ranking.evaluate import RankingEvaluation
 
+    named = tuple(retrievers or [settings.retriever])
     return RankingEvaluation(
         dialogs=tuple(data),
         votes=tuple(votes),
-        retrievers=tuple(retrievers or [settings.retriever]),
+        retrievers=named,
         rankers=tuple(rankers or [settings.ranker]),
+        taste=taste_file(settings.taste if named[0] == settings.retriever else None, named[0]),
         positions=positions,
         most_votes=most_votes,
         seed=seed,

@@ -14,7 +14,7 @@ from ranking.vectors import Encoder, Vectors
 from storage.corpora import RatedReply
 from storage.dialog import Candidate, Context
 
-NUMBER = {kind: number for number, kind in enumerate(replies())}
+NUMBER = {kind: f"{number:02}" for number, kind in enumerate(replies())}
 
 
 def embed(texts: Sequence[str]) -> Vectors:
@@ -23,15 +23,15 @@ def embed(texts: Sequence[str]) -> Vectors:
         [np.random.default_rng(list(text.encode())).normal(scale=0.02, size=16).astype(np.float32) for text in texts]
     )
     for row, text in enumerate(texts):
-        if text[:1].isdigit():
-            vectors[row, int(text[0])] += 1
+        if text[:2].isdigit():
+            vectors[row, int(text[:2])] += 1
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
 
 
 def vote(asked: str, kind: str, number: int) -> RatedReply:
     text = replies()[kind][number % len(replies()[kind])]
-    return RatedReply(f"d{number}", "s", "train", spoken(asked), text, int(asked[0]) == NUMBER[kind])
+    return RatedReply(f"d{number}", "s", "train", spoken(asked), text, asked[:2] == NUMBER[kind])
 
 
 VOTES = [vote(f"{n} message {i}", kind, i) for i in range(20) for kind in NUMBER for n in NUMBER.values()]
@@ -69,25 +69,25 @@ def test_a_reply_that_is_liked_more_than_its_fellows_is_proposed_more(encoder: E
 def test_nothing_is_said_twice_in_a_dialog(encoder: Encoder) -> None:
     every = [text for texts in replies().values() for text in texts]
     for used in (1, 10, len(every) - 2, len(every)):
-        heard = Context(spoken(*(text for reply in every[:used] for text in ("x", reply)), "0 ok"))
+        heard = Context(spoken(*(text for reply in every[:used] for text in ("x", reply)), "00 ok"))
         (found,) = Listener(encoder).propose([heard])
         assert {c.text for c in found}.isdisjoint(every[:used])
         assert len(found) == min(PROPOSED, len(every) - used)
-    (rejected,) = Listener(encoder).propose([context("0 ok", rejected=tuple(every[1:]))])
+    (rejected,) = Listener(encoder).propose([context("00 ok", rejected=tuple(every[1:]))])
     assert [c.text for c in rejected] == every[:1]
 
 
 def test_who_asks_gets_what_was_written_for_questions_while_there_is_some(encoder: Encoder) -> None:
-    written = replies()["question"]
-    (found,) = Listener(encoder, seed=0).propose([context("0 something new?")])
+    written = [text for kind, texts in replies().items() if kind.startswith("question") for text in texts]
+    (found,) = Listener(encoder, seed=0).propose([context("00 something new?")])
     assert {c.text for c in found} <= set(written)
-    heard = Context(spoken(*(text for reply in written for text in ("x", reply)), "0 something new?"))
+    heard = Context(spoken(*(text for reply in written for text in ("x", reply)), "00 something new?"))
     (found,) = Listener(encoder, seed=0).propose([heard])
     assert len(found) == PROPOSED
 
 
 def test_replies_vary_and_the_same_seed_gives_the_same(encoder: Encoder) -> None:
-    asked = [context("0 something")] * 20
+    asked = [context("00 something")] * 20
     texts = [[[c.text for c in row] for row in Listener(encoder, seed=seed).propose(asked)] for seed in (1, 1, 2)]
     assert len({text for row in texts[0] for text in row}) > PROPOSED
     assert texts[0] == texts[1] != texts[2]
@@ -95,9 +95,9 @@ def test_replies_vary_and_the_same_seed_gives_the_same(encoder: Encoder) -> None
 
 def test_before_it_is_taught_it_proposes_nothing(encoder: Encoder) -> None:
     untaught = Encoder(embed, np.ones(1, np.float32), "tones")
-    assert Listener(untaught).propose([context("0 hello"), context("1 hello")]) == [[], []]
+    assert Listener(untaught).propose([context("00 hello"), context("1 hello")]) == [[], []]
     other = Encoder(embed, np.ones(1, np.float32), "tones", listening=np.zeros((2, 17), np.float32))
-    assert Listener(other).propose([context("0 hello")]) == [[]]
+    assert Listener(other).propose([context("00 hello")]) == [[]]
     assert Listener(encoder).propose([]) == []
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from storage import admission, browse, messages, people, pool_rows, rights, turns, updates, versions, votes
+from storage import admission, browse, messages, people, pool_rows, rights, turns, updates, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
 from storage.database import StoreError
 from storage.deleting import Deleting
@@ -15,7 +15,7 @@ from storage.dialog import Asked, Context, Glance, Person, PoolEntry, Received, 
 from storage.pool_rows import LikedReply, PoolState
 from storage.stats import read_glance
 from storage.turns import AlreadyAnswered, NotAddressed, UnknownTurn
-from storage.versions import Promotion, State, Version
+from storage.versions import KeepingVersions
 
 __all__ = [
     "AlreadyAnswered",
@@ -26,15 +26,13 @@ __all__ = [
     "LoggedTurn",
     "NotAddressed",
     "PoolState",
-    "Promotion",
     "SqlDialogStore",
     "StoreError",
     "UnknownTurn",
-    "Version",
 ]
 
 
-class SqlDialogStore(Deleting):
+class SqlDialogStore(KeepingVersions, Deleting):
     """The log of dialogs in a SQL database.
 
     A chat is called "telegram:<chat id>", with a topic "telegram:<chat id>:<topic id>", or "console:<name>"; a person
@@ -263,49 +261,6 @@ class SqlDialogStore(Deleting):
         """Replies that at least this many consenting people gave a 👍, and no more a 👎."""
         with self.reading() as connection:
             return pool_rows.liked_replies(connection, people)
-
-    # Versions of models
-
-    def add_version(self, version: Version) -> bool:
-        """Keeps a version; False when there is one of that name."""
-        with self._writing() as connection:
-            return versions.add_version(connection, version)
-
-    def version(self, name: str) -> Version | None:
-        """A version by its name, or None."""
-        with self.reading() as connection:
-            return versions.find_version(connection, name)
-
-    def versions(self) -> list[Version]:
-        """All versions, newest first."""
-        with self.reading() as connection:
-            return versions.list_versions(connection)
-
-    def mark_version(self, name: str, state: State) -> None:
-        """Sets what became of a version."""
-        with self._writing() as connection:
-            versions.mark_version(connection, name, state)
-
-    def promote(self, promotions: Sequence[Promotion]) -> None:
-        """Keeps promotions, all of them or none: those of one call are taken up together."""
-        with self._writing() as connection:
-            versions.promote(connection, promotions)
-
-    def promotions(self) -> list[Promotion]:
-        """All promotions, oldest first."""
-        with self.reading() as connection:
-            return versions.list_promotions(connection)
-
-    def promoted(self) -> dict[str, str]:
-        """By kind, the version that was promoted last and could be taken up; kinds that shipped models serve are not
-        there."""
-        with self.reading() as connection:
-            return versions.promoted(connection)
-
-    def served_before(self, kind: str) -> str | None:
-        """What a rollback of a kind goes back to, "" being the shipped model; None: there was no promotion."""
-        with self.reading() as connection:
-            return versions.served_before(connection, kind)
 
     # For the owner
 

@@ -32,7 +32,10 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
     """
     set_up_libraries(settings)
     with open_store(settings) as store:
-        pool, promoted = store.pool_state(), store.promoted()  # before both are read: the first look finds a change
+        pool, promoted = (
+            store.pool_state(),
+            store.last_promotion(),
+        )  # before both are read: the first look finds a change
         serving = Serving(load_promoted(settings, store))
         metrics = Metrics() if updates and settings.metrics_port else None
 
@@ -54,7 +57,7 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
                 take_up = partial(take_up_pool, serving, store, batcher)
                 await stack.enter_async_context(watching("the pool", store.pool_state, take_up, pool))
             take_up = partial(take_up_promoted, settings, serving, store, batcher)
-            await stack.enter_async_context(watching("what is promoted", store.promoted, take_up, promoted))
+            await stack.enter_async_context(watching("what is promoted", store.last_promotion, take_up, promoted))
             if metrics and updates and settings.metrics_port:
                 metrics.decided_by(serving.now.pipeline.versions())
                 metrics.measure(lambda: batcher.waiting, lambda: batcher.busy_seconds)

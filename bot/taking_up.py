@@ -16,7 +16,7 @@ from bot.batching import Batcher
 from bot.pipeline import Pipeline
 from bot.rehearsal import rehearse
 from bot.settings import Settings
-from bot.versions import Served, filled_in, misfit, served
+from bot.versions import Served, all_served, filled_in, misfit
 from ranking.pool import texts_of
 from ranking.retriever import build_index
 from storage.store import SqlDialogStore
@@ -71,7 +71,7 @@ def load_promoted(settings: Settings, store: SqlDialogStore, before: Loaded | No
     """What the settings and the promotions name, tried. A version that is broken is marked so, and what was promoted
     before it is tried in its place. Raises UserError or the error of a part that no promotion is to blame for."""
     while True:
-        serve = served(settings, store)
+        serve = all_served(settings, store)
         if before and not changed(before.serve, serve):
             return before
         try:

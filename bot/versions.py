@@ -57,11 +57,13 @@ class Card(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What serves a kind: what the owner's setting names (`named`), else a version, else the shipped model."""
+    """What serves a kind: what the owner's setting names, else a version, else the shipped model."""
 
     kind: str
     by: Literal["setting", "promotion", "shipped"]
-    named: str = ""
+    model: str = ""
+    """As the setting of the kind names it: a folder, a file, a hub's id; "" for the shipped model. The folder of a
+    version may be broken or gone: `filled_in` looks."""
     version: Version | None = None
 
     def __str__(self) -> str:
@@ -70,7 +72,7 @@ class Served:
     @property
     def name(self) -> str:
         """Of the version or of what the setting names, "" for the shipped model."""
-        return self.version.name if self.version else self.named
+        return self.version.name if self.version else self.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,13 @@ def model_of(settings: Settings, version: Version) -> str:
     return str(file)
 
 
-def served(settings: Settings, store: SqlDialogStore) -> dict[str, Served]:
+def served(settings: Settings, store: SqlDialogStore, kind: str) -> Served:
+    """What serves a kind. Raises UserError for one that there is not."""
+    _check_kind(kind)
+    return all_served(settings, store)[kind]
+
+
+def all_served(settings: Settings, store: SqlDialogStore) -> dict[str, Served]:
     """What serves each kind."""
     promoted = store.promoted()
     return {kind: served_by(settings, store, kind, promoted.get(kind, "")) for kind in KINDS}
@@ -163,18 +171,23 @@ def served_by(settings: Settings, store: SqlDialogStore, kind: str, promoted: st
     if named := named_by_owner(settings, kind):
         return Served(kind, "setting", named)
     version = store.version(promoted) if promoted else None
-    return Served(kind, "promotion", version=version) if version else Served(kind, "shipped")
+    return of_version(settings, version) if version else Served(kind, "shipped")
+
+
+def of_version(settings: Settings, version: Version) -> Served:
+    """What serves when a version does."""
+    folder = models_folder(settings) / version.name
+    return Served(version.kind, "promotion", str(folder / FILES.get(version.kind, "")), version)
 
 
 def serving(settings: Settings, store: SqlDialogStore, kind: str) -> Version | None:
     """The version that serves a kind; None when a setting or the shipped model does. Raises UserError."""
-    _check_kind(kind)
-    return served(settings, store)[kind].version
+    return served(settings, store, kind).version
 
 
 def with_promoted(settings: Settings, store: SqlDialogStore) -> Settings:
     """The settings with what was promoted filled in. Raises UserError when a promoted version's folder is not there."""
-    return filled_in(settings, served(settings, store).values())
+    return filled_in(settings, all_served(settings, store).values())
 
 
 def filled_in(settings: Settings, serve: Iterable[Served]) -> Settings:

@@ -114,7 +114,7 @@ async def test_a_broken_version_is_refused_once_and_what_served_goes_on(
 ) -> None:
     kind, harm, reason = BROKEN[what]
     settings = owner.settings.model_copy(update={"candidates": 1 if kind == "generator" else 0})
-    name = owner.version(kind, lambda folder: kind == "policy" and write_policy(folder / "policy.json"))
+    name = owner.policy() if kind == "policy" else owner.version(kind)
     async with open_bot(settings) as bot:
         before = (await ask(bot)).versions
         harm(folder_of(settings, name))

@@ -6,6 +6,7 @@
                          turn -< delivery      where a reply appeared
                          turn -< pool_entry_turn >- pool_entry
               received                     updates, until they are done
+    model_version, promotion               models that were trained here, and which of them was to serve from when on
 
 A message goes with its dialog, and a turn with its message: deleting the message of a person deletes what answered it.
 """
@@ -251,6 +252,35 @@ class PoolEntryTurnRow(Base):
 
     entry_id: Mapped[str] = mapped_column(ForeignKey("pool_entry.id", ondelete="CASCADE"), primary_key=True)
     turn_id: Mapped[str] = mapped_column(ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class VersionRow(Base):
+    """A model that was trained here: its folder is in the data folder, under this name."""
+
+    __tablename__ = "model_version"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    parent: Mapped[str]  # the version that it was trained onward from; "": a shipped or an outside one
+    at: Mapped[datetime]
+    card: Mapped[dict[str, Any]]
+    state: Mapped[str]  # "new", "promoted", "refused" by the gate, "broken": it could not be taken up
+
+
+class PromotionRow(Base):
+    """From this time on a version was to serve its kind, or, with `back`, what had served before."""
+
+    __tablename__ = "promotion"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    kind: Mapped[str]
+    name: Mapped[str]  # "": the shipped model
+    at: Mapped[datetime]
+    back: Mapped[bool]
+    forced: Mapped[bool]
+    verdict: Mapped[dict[str, Any]]  # of the gate; {}: it was not asked
+    by: Mapped[str]  # the account of who did it
 
 
 WITHOUT_CONSENT = select(MessageRow.dialog_id).where(

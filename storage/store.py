@@ -15,6 +15,7 @@ from storage.dialog import Asked, Context, Glance, Person, PoolEntry, Received, 
 from storage.pool_rows import LikedReply, PoolState
 from storage.stats import read_glance
 from storage.turns import AlreadyAnswered, NotAddressed, UnknownTurn
+from storage.versions import KeepingVersions
 
 __all__ = [
     "AlreadyAnswered",
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 
-class SqlDialogStore(Deleting):
+class SqlDialogStore(KeepingVersions, Deleting):
     """The log of dialogs in a SQL database.
 
     A chat is called "telegram:<chat id>", with a topic "telegram:<chat id>:<topic id>", or "console:<name>"; a person

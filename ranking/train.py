@@ -152,9 +152,7 @@ def learn(model: CrossEncoder, encoder: Encoder, steps: Sequence[tuple[Pair, ...
     return int(trainer.state.global_step)
 
 
-def training_data(
-    run: RankerTraining, log: Sequence[RatedReply] = ()
-) -> tuple[list[CorpusDialog], list[RatedReply]]:
+def training_data(run: RankerTraining, log: Sequence[RatedReply] = ()) -> tuple[list[CorpusDialog], list[RatedReply]]:
     """Dialogs and rated replies of the train split. A dialog that one file holds back and another does not is held
     back; one that is kept for calibration is not learnt from."""
     dialogs = [d for path in run.dialogs for d in read_dialogs(path)]

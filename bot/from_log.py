@@ -128,8 +128,8 @@ def learn_from(settings: Settings, store: SqlDialogStore, kind: str) -> Learnt:
     older, held, until = newest(signals, HELD_OUT)
     if votes < NEEDED[kind] or until is None:
         raise UserError(
-            f"The log has {votes} votes of people who said that Kith may learn from them, and a {kind} needs "
-            f"{NEEDED[kind]}, of several dialogs: let people talk and vote, and train it then."
+            f"A {kind} needs {NEEDED[kind]} votes of people who said that Kith may learn from them, in several dialogs, "
+            f"and the log has {votes}: let people talk and vote, and train it then."
         )
     weighed = weigh(
         [signal.rating for signal in older],

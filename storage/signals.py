@@ -40,8 +40,8 @@ SOON = timedelta(minutes=5)
 GOODBYES = "goodbyes."
 """What the origins of replies begin with that are there to end a talk."""
 
-CONTEXT = 10
-"""Messages of a context that are kept: the rankers read the last five, the retriever eight."""
+CONTEXT = 8
+"""Messages of a context that are kept: the ranker reads the last five, the retriever eight."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,31 +1,21 @@
-"""From settings to a bot: the only place that names the concrete parts and puts them together."""
+"""From settings to a pipeline: the only place that names the concrete parts and puts them together."""
 
-import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from transformers.utils import logging as transformers_logging
 
-from bot.batching import Batcher
-from bot.conversation import Conversation
-from bot.events import log_event
-from bot.health import Health, Pulse
-from bot.health_pages import health_pages
 from bot.help_lines import load_help_lines
-from bot.metrics import Metrics, counting_errors
 from bot.moderation import Concern, Judge, Moderation
 from bot.personas import known_persona, load_personas
 from bot.pipeline import Pipeline
-from bot.pool_watch import watching
 from bot.protocols import Scorer, Source
-from bot.retention import pruning
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
 from generation.generator import GptGenerator
@@ -35,27 +25,22 @@ from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
 from ranking.limits import asks_who_writes, limit
 from ranking.listener import Listener
-from ranking.policy import ScoringPolicy, load_weights
+from ranking.policy import ScoringPolicy, Weights, load_weights
 from ranking.pool import curated, texts_of
 from ranking.ranker import CrossEncoderRanker
-from ranking.retriever import Retriever, build_index
+from ranking.retriever import Retriever
 from ranking.safety import guarded, safety_features
 from ranking.taste import STARTER as TASTE
-from ranking.taste import load_taste
+from ranking.taste import Taste, load_taste
 from ranking.toxicity import HubToxicity, Toxicity, load_toxicity
 from ranking.vectors import Encoder, trim
-from storage.dialog import Asked, Context, PoolEntry, Turn, Vote
-from storage.retention import expiry
+from storage.dialog import Context, PoolEntry
 from storage.store import SqlDialogStore
 
 if TYPE_CHECKING:
     from generation.remote import RemoteGenerator
 
 log = logging.getLogger(__name__)
-
-TEXTS_AT_ONCE = 8
-"""New texts of the pool that a running bot embeds in one go, for which a turn may have to wait: 0.04 s on two cores
-when they have 8 words each, 0.3 s when they have 60."""
 
 
 def open_store(settings: Settings) -> SqlDialogStore:
@@ -76,35 +61,97 @@ def set_seed(seed: int) -> None:
     random.seed(seed)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The models of a bot, loaded. What is None is switched off, or not there for this retriever."""
+
+    settings: Settings
+    """Those that name them."""
+    encoder: Encoder
+    retriever: Retriever | None
+    generator: "GptGenerator | RemoteGenerator | None"
+    ranker: CrossEncoderRanker
+    taste: Taste | None
+    toxicity: Toxicity | HubToxicity | None
+    weights: Weights
+
+
+class PartError(Exception):
+    """A part that cannot be had. `kind` is the setting that names it, `error` what it raised."""
+
+    def __init__(self, kind: str, error: Exception) -> None:
+        super().__init__(str(error))
+        self.kind, self.error = kind, error
+
+
 def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | None) -> Pipeline:
     """The pipeline with its models loaded. Raises UserError, or the error of the part that cannot be had."""
+    try:
+        return pipeline_of(load_parts(settings, retriever), store)
+    except PartError as failed:
+        raise failed.error from failed.error.__cause__
+
+
+def load_parts(settings: Settings, retriever: Retriever | None, before: Parts | None = None) -> Parts:
+    """The models that the settings name. Those that they named `before` too, and that stand on the same retriever, are
+    not loaded again. Raises PartError."""
+    old = before if before and before.settings.retriever == settings.retriever else None
+    with part("retriever"):
+        encoder = retriever.encoder if retriever else old.encoder if old else load_encoder(settings.retriever)
+        checked = settings.safety == "on"
+        toxicity = (old.toxicity if old else load_toxicity_check(settings, encoder)) if checked else None
+    with part("generator"):
+        if before and before.settings.generator == settings.generator:
+            generator = before.generator
+        else:
+            generator = load_generator(settings) if settings.candidates else None
+    with part("ranker"):
+        known = old.ranker if old and old.settings.ranker == settings.ranker else None
+        ranker = known or CrossEncoderRanker(settings.ranker, encoder)
+    with part("taste"):
+        taste = old.taste if old and old.settings.taste == settings.taste else load_taste_for(settings, encoder)
+    with part("policy"):
+        weights = load_weights(settings.policy)
+    return Parts(settings, encoder, retriever, generator, ranker, taste, toxicity, weights)
+
+
+@contextmanager
+def part(kind: str) -> Iterator[None]:
+    """Says which part raised an error."""
+    try:
+        yield
+    except Exception as error:  # of a folder that is broken the libraries raise all kinds
+        raise PartError(kind, error) from error
+
+
+def pipeline_of(parts: Parts, store: SqlDialogStore) -> Pipeline:
+    """Parts put together. Raises UserError."""
+    settings = parts.settings
     personas = load_personas(settings.personas_dir)
+    retriever = parts.retriever
     sources: dict[str, Source] = {}
     scorers: dict[str, Scorer] = {name: scorer(feature) for name, feature in cheap_features().items()}
     fixed: dict[str, str] = {}
-    encoder = retriever.encoder if retriever else load_encoder(settings.retriever)
     if retriever:
         sources["retrieval"] = retriever.propose
         sources["listening"] = Listener(retriever.encoder).propose
         scorers["careless"] = retriever.careless
-    if settings.candidates:
-        generator = load_generator(settings)
-        sources["generation"], fixed["generation"] = generator.propose, generator.version
-    ranker = CrossEncoderRanker(settings.ranker, encoder)
-    scorers["relevance"], scorers["ranker"], fixed["ranker"] = relevance(encoder), ranker.score, ranker.version
-    if settings.taste or not settings.retriever:  # the shipped one knows the shipped retriever's vectors
-        taste = load_taste(settings.taste or TASTE, encoder)
-        scorers["taste"], fixed["taste"] = taste.score, taste.version
-    weights = load_weights(settings.policy)
+    if parts.generator:
+        sources["generation"], fixed["generation"] = parts.generator.propose, parts.generator.version
+    scorers["relevance"], scorers["ranker"] = relevance(parts.encoder), parts.ranker.score
+    fixed["ranker"] = parts.ranker.version
+    if parts.taste:
+        scorers["taste"], fixed["taste"] = parts.taste.score, parts.taste.version
+    weights = parts.weights
     otherwise = fallback(load_texts())
     moderation = load_moderation(settings) if settings.safety == "on" else None
     if moderation:
         scorers |= safety_features()
-        toxicity = load_toxicity_check(settings, encoder)
-        scorers["toxic"], fixed["toxicity"] = toxicity.score, toxicity.version
         weights, otherwise = guarded(weights), moderation.fallback
     else:
         log.warning("KITH_SAFETY is off: nobody in danger is shown help, and replies are not checked for harm")
+    if parts.toxicity:
+        scorers["toxic"], fixed["toxicity"] = parts.toxicity.score, parts.toxicity.version
     policy = ScoringPolicy(weights, settings.exploration)
     fixed["policy"] = policy.version
 
@@ -139,6 +186,12 @@ def load_moderation(settings: Settings) -> Moderation:
     return Moderation(texts, load_help_lines(settings.help_lines), judge, fallback(texts))
 
 
+def load_taste_for(settings: Settings, encoder: Encoder) -> Taste | None:
+    """The taste that the settings name. The shipped one knows the shipped retriever's vectors: there is none for
+    another. Raises ModelError."""
+    return load_taste(settings.taste or TASTE, encoder) if settings.taste or not settings.retriever else None
+
+
 def load_toxicity_check(settings: Settings, encoder: Encoder) -> Toxicity | HubToxicity:
     """Who tells replies that are unfit: the classifier that the settings name, or our own. Raises ModelError."""
     if settings.safety_model:
@@ -168,27 +221,6 @@ def read_pool(store: SqlDialogStore) -> list[PoolEntry]:
     return [*curated(), *store.pool_entries()]
 
 
-async def take_up_pool(retriever: Retriever, store: SqlDialogStore, vectors: Path, batcher: Batcher) -> None:
-    """Lets a retriever that serves search the pool as it is now; turns go on meanwhile, in the old one.
-
-    New texts are embedded a few at a time, since the encoder serves turns in between. The new index takes the old one's
-    place while no batch runs, so that the version in a turn's log is that of the index that served it.
-    """
-    encoder = retriever.encoder
-    entries = await asyncio.to_thread(read_pool, store)
-    new = await asyncio.to_thread(lambda: sorted(texts_of(entries) - texts_of(retriever.index.entries)))
-    for start in range(0, len(new), TEXTS_AT_ONCE):
-        await asyncio.to_thread(encoder.remembered, new[start : start + TEXTS_AT_ONCE])
-    index = await asyncio.to_thread(build_index, entries, encoder)
-
-    def swap() -> None:
-        retriever.index = index
-
-    await batcher.between(swap)
-    log.info("the pool changed: retrieval is %s now", retriever.version)
-    await asyncio.to_thread(lambda: encoder.save(vectors, sorted(texts_of(entries))))
-
-
 def load_generator(settings: Settings) -> "GptGenerator | RemoteGenerator":
     """The server's model when one is named, else a local one. The client's library takes 1.5 s to import, so only those
     who use it wait for it."""
@@ -201,63 +233,3 @@ def load_generator(settings: Settings) -> "GptGenerator | RemoteGenerator":
     return RemoteGenerator(
         settings.remote_url, settings.remote_model, key, sampling, settings.remote_timeout, examples=settings.examples
     )
-
-
-@asynccontextmanager
-async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIterator[Conversation]:
-    """A bot ready to talk, for a front end, which takes up changes of the pool; all is closed at the end.
-
-    With `updates`, which the front end beats whenever it hears from its server, there are pages for health and metrics
-    if the settings want them.
-    """
-    set_up_libraries(settings)
-    with open_store(settings) as store:
-        state = store.pool_state()  # before the pool is read: a change in between is found by the first look
-        retriever = load_retriever(settings, store) if settings.retrieved else None
-        pipeline = assemble(settings, store, retriever)
-        metrics = Metrics() if updates and settings.metrics_port else None
-
-        def watch(event: Turn | Vote) -> None:
-            log_event(event)
-            if metrics:
-                metrics.watch(event)
-
-        def answer(batch: Sequence[Asked]) -> list[Turn | LookupError]:
-            turns = pipeline.answer(batch)
-            for turn in turns:
-                if isinstance(turn, Turn):
-                    watch(turn)
-            return turns
-
-        batcher = Batcher(answer, settings.max_batch, settings.turn_seconds)
-        async with batcher, AsyncExitStack() as stack:
-            if retriever:
-                take_up = partial(take_up_pool, retriever, store, settings.pool_vectors, batcher)
-                await stack.enter_async_context(watching(store.pool_state, take_up, state))
-            if metrics and updates and settings.metrics_port:
-                metrics.decided_by(pipeline.versions())
-                metrics.measure(lambda: batcher.waiting, lambda: batcher.busy_seconds)
-                stack.enter_context(counting_errors(metrics))
-                health = Health(updates, batcher, store.updates_in_hand, settings.turn_seconds)
-                pages = health_pages(settings.metrics_listen, settings.metrics_port, health, metrics.registry)
-                stack.enter_context(pages)
-
-            def prune() -> int:
-                return store.prune(expiry(settings.keep_days, settings.opted_out_hours))
-
-            def pruned() -> None:
-                store.scrub()
-                trim_vectors(settings, store)
-
-            await stack.enter_async_context(pruning(prune, pruned))
-            yield Conversation(
-                store,
-                batcher.answer,
-                load_texts(),
-                load_personas(settings.personas_dir),
-                settings.persona,
-                rules=settings.rules,
-                opted_out_hours=settings.opted_out_hours,
-                watch=watch,
-                forgotten=lambda: asyncio.to_thread(trim_vectors, settings, store),
-            )

@@ -1,21 +1,39 @@
-"""Rehearsals: the real pipeline in talks that nobody has, kept in memory, to measure the whole bot.
+"""Rehearsals: the real pipeline in talks that nobody has, kept in memory, to measure the whole bot, and to try a part
+before it serves.
 
-Three kinds: single replies at places of held-back dialogs, dialogs with scripted users, who say ten things whatever
-they hear, and the bot with itself. Many dialogs go on side by side, so that a round of them is one batch.
+Three kinds of talks: single replies at places of held-back dialogs, dialogs with scripted users, who say ten things
+whatever they hear, and the bot with itself. Many dialogs go on side by side, so that a round of them is one batch.
 """
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.pipeline import Pipeline
-from storage.dialog import Asked, Context, Message, Turn
+from storage.dialog import Asked, Candidate, Context, Message, Turn
 
 SCRIPTED_USERS = Path(__file__).parent / "scripted_users.toml"
 
 Watch = Callable[[int], object]
 """Told how many turns were answered, after each batch."""
+
+TRIED: tuple[Context, ...] = (
+    Context((Message("user", "Hi! How are you today?"),), persona="I am Kith, and I like to talk."),
+    Context((Message("user", "I lost my job today and I feel awful."),)),
+    Context(
+        (
+            Message("user", "ok"),
+            Message("assistant", "Tell me more."),
+            Message("user", "what is your favourite film? 🎬"),
+        )
+    ),
+)
+"""Where a part is tried."""
+
+SAID = tuple(Candidate(text, "rehearsal", 0.0) for text in ("I'm so sorry. Do you want to talk?", "la la la", "ок"))
+"""What a scorer has to judge there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +125,22 @@ def reached(answered: Answered) -> tuple[Message, ...]:
 def other_side(message: Message) -> Message:
     """The same message as the other side has it."""
     return Message("assistant" if message.role == "user" else "user", message.text)
+
+
+def rehearse(pipeline: Pipeline, name: str) -> None:
+    """Tries one source, one scorer or the policy by its name; others may be at work meanwhile, and are left alone.
+    Raises what it raises, and ValueError for what can serve nobody."""
+    if name in pipeline.sources:
+        proposals = pipeline.sources[name](TRIED)
+        if len(proposals) != len(TRIED) or (name == "generation" and not any(proposals)):
+            raise ValueError("it has nothing to say")
+    if name in pipeline.scorers:
+        scores = pipeline.scorers[name]([(context, SAID) for context in TRIED])
+        if [len(row) for row in scores] != [len(SAID)] * len(TRIED):
+            raise ValueError("it does not judge every reply")
+        if not all(math.isfinite(score) for row in scores for score in row):
+            raise ValueError("it judges by what is no number")
+    if name == "policy":
+        decision = pipeline.policy(SAID, {scorer: [0.0] * len(SAID) for scorer in pipeline.scorers})
+        if decision.chosen is None:
+            raise ValueError("it lets nothing be said")

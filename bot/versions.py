@@ -8,7 +8,7 @@ shipped model.
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,13 +59,30 @@ class Card(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What serves a kind."""
+    """What serves a kind: what the owner's setting names, else a version, else the shipped model."""
 
     kind: str
     by: Literal["setting", "promotion", "shipped"]
-    model: str
-    """As the setting of the kind names it: a folder, a file, a hub's id; "" for the shipped model."""
+    model: str = ""
+    """As the setting of the kind names it: a folder, a file, a hub's id; "" for the shipped model. The folder of a
+    version may be broken or gone: `filled_in` looks."""
     version: Version | None = None
+
+    def __str__(self) -> str:
+        return f"the {self.kind} {name}" if (name := self.name) else f"the shipped {self.kind}"
+
+    @property
+    def name(self) -> str:
+        """Of the version or of what the setting names, "" for the shipped model."""
+        return self.version.name if self.version else self.model
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Two parts that do not fit: the version that came later, and what is wrong."""
+
+    name: str
+    reason: str
 
 
 def models_folder(settings: Settings) -> Path:
@@ -140,27 +157,64 @@ def model_of(settings: Settings, version: Version) -> str:
 
 
 def served(settings: Settings, store: SqlDialogStore, kind: str) -> Served:
-    """What serves a kind. Raises UserError when a promoted version's folder is not there."""
+    """What serves a kind. Raises UserError for one that there is not."""
     _check_kind(kind)
-    return _served(settings, store, kind, store.promoted())
+    return all_served(settings, store)[kind]
+
+
+def all_served(settings: Settings, store: SqlDialogStore) -> dict[str, Served]:
+    """What serves each kind."""
+    promoted = store.promoted()
+    return {kind: served_by(settings, store, kind, promoted.get(kind, "")) for kind in KINDS}
+
+
+def served_by(settings: Settings, store: SqlDialogStore, kind: str, promoted: str) -> Served:
+    """What serves a kind when this version of it is promoted, "" being none."""
+    if named := named_by_owner(settings, kind):
+        return Served(kind, "setting", named)
+    version = store.version(promoted) if promoted else None
+    return of_version(settings, version) if version else Served(kind, "shipped")
+
+
+def of_version(settings: Settings, version: Version) -> Served:
+    """What serves when a version does."""
+    folder = models_folder(settings) / version.name
+    return Served(version.kind, "promotion", str(folder / FILES.get(version.kind, "")), version)
 
 
 def serving(settings: Settings, store: SqlDialogStore, kind: str) -> Version | None:
-    """The version that serves a kind; None when a setting or the shipped model does."""
+    """The version that serves a kind; None when a setting or the shipped model does. Raises UserError."""
     return served(settings, store, kind).version
 
 
 def with_promoted(settings: Settings, store: SqlDialogStore) -> Settings:
     """The settings with what was promoted filled in. Raises UserError when a promoted version's folder is not there."""
-    promoted = store.promoted()
-    return with_models(settings, {kind: _served(settings, store, kind, promoted).model for kind in KINDS})
+    return filled_in(settings, all_served(settings, store).values())
 
 
-def with_models(settings: Settings, models: Mapping[str, str]) -> Settings:
-    """The settings with other models, by kind."""
-    paths = {"taste", "policy"}
-    filled = {kind: (Path(model) if model else None) if kind in paths else model for kind, model in models.items()}
-    return settings.model_copy(update=filled)
+def filled_in(settings: Settings, serve: Iterable[Served]) -> Settings:
+    """The settings with the versions that serve filled in. Raises UserError when the folder of one is not there."""
+    models = {each.kind: model_of(settings, each.version) for each in serve if each.version}
+    return settings.model_copy(update={k: Path(model) if k in FILES else model for k, model in models.items()})
+
+
+def misfit(settings: Settings, serve: Mapping[str, Served]) -> Misfit | None:
+    """What stands on another retriever than the one that is to serve, if something does. What an owner's setting names
+    is the owner's own affair."""
+    from ranking.encoders import encoder_version
+
+    retriever = serve["retriever"]
+    for kind in ("ranker", "taste"):
+        each = serve[kind]
+        if each.by == "setting" or (each.by == "shipped" and retriever.by != "promotion"):
+            continue
+        stands_on = str(each.version.card.get("retriever", "")) if each.version else encoder_version()
+        serves = encoder_version(filled_in(settings, [retriever]).retriever)
+        if stands_on and stands_on != serves:
+            versions = [found.version for found in (each, retriever) if found.version]
+            newer = max(versions, key=lambda version: version.at)
+            return Misfit(newer.name, f"{each} stands on the retriever {stands_on}, not on {serves}")
+    return None
 
 
 def named_by_owner(settings: Settings, kind: str) -> str:
@@ -168,15 +222,6 @@ def named_by_owner(settings: Settings, kind: str) -> str:
     if kind == "generator" and settings.remote_url:
         return settings.remote_url
     return str(getattr(settings, kind) or "")
-
-
-def _served(settings: Settings, store: SqlDialogStore, kind: str, promoted: Mapping[str, str]) -> Served:
-    if named := named_by_owner(settings, kind):
-        return Served(kind, "setting", str(getattr(settings, kind) or "") if kind == "generator" else named)
-    version = store.version(promoted[kind]) if kind in promoted else None
-    if version is None:
-        return Served(kind, "shipped", "")
-    return Served(kind, "promotion", model_of(settings, version), version)
 
 
 def _check_kind(kind: str) -> None:

@@ -23,18 +23,25 @@ def load_encoder(name: str = "", caches: Sequence[Path] = ()) -> Encoder:
     a folder or hub id of any SentenceTransformer. Raises ModelError when it cannot be loaded."""
     known = (SHIPPED_VECTORS, *caches)
     try:
+        version = encoder_version(name)  # of the shipped one it says what is missing
         if name in (PLAIN, HUB_ID):
-            return encoder_of(load_dialog_encoder(), f"all-MiniLM-L6-v2 {SHA256[:8]}", known)
-        if name == "":
-            version = starter_version(STARTER)  # which says what is missing
-            return encoder_of(load_dialog_encoder(str(STARTER)), version, known)
-        if has_delta(name):
-            return encoder_of(load_dialog_encoder(name), trained_version(name), known)
-        return Encoder(*any_bi_encoder(name), Path(name).name, known)
+            return encoder_of(load_dialog_encoder(), version, known)
+        if name == "" or has_delta(name):
+            return encoder_of(load_dialog_encoder(name or str(STARTER)), version, known)
+        return Encoder(*any_bi_encoder(name), version, known)
     except ModelError:
         raise
     except Exception as error:  # a broken folder makes the libraries raise all kinds, the tokenizers plain ones
         raise ModelError(f"The retriever {name or STARTER} cannot be loaded: {error}") from error
+
+
+def encoder_version(name: str = "") -> str:
+    """The version of a bi-encoder by that name, without loading it. Raises ModelError and OSError."""
+    if name in (PLAIN, HUB_ID):
+        return f"all-MiniLM-L6-v2 {SHA256[:8]}"
+    if name == "":
+        return starter_version(STARTER)
+    return trained_version(name) if has_delta(name) else Path(name).name
 
 
 def encoder_of(model: DialogEncoder, version: str, caches: Sequence[Path] = ()) -> Encoder:

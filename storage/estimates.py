@@ -89,6 +89,17 @@ def measured(
     return metric(items), np.array([metric(items[chosen]) for chosen in drawn])
 
 
+def compared(
+    current: Floats, candidate: Floats, drawn: Sequence[NDArray[np.intp]], metric: Callable[[Floats], float]
+) -> tuple[Estimate, Estimate, Estimate]:
+    """A metric of two models' items with intervals, and of the second one's difference to the first, on the same
+    samples."""
+    (now, nows), (then, thens) = measured(current, drawn, metric), measured(candidate, drawn, metric)
+    if not math.isfinite(then - now):
+        return NONE, NONE, NONE
+    return interval(now, nows.tolist()), interval(then, thens.tolist()), interval(then - now, (thens - nows).tolist())
+
+
 def mean(values: Floats) -> float:
     """The metric of what is averaged."""
     return float(values.mean())

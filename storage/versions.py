@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from storage.database import insert_new
 from storage.dialog import now
@@ -86,6 +86,11 @@ class KeepingVersions(Transactions):
         """All promotions, oldest first."""
         with self.reading() as connection:
             return _promotions(connection)
+
+    def last_promotion(self) -> int:
+        """Another number whenever something was promoted or rolled back, for a bot that looks every few seconds."""
+        with self.reading() as connection:
+            return int(connection.execute(select(func.coalesce(func.max(PromotionRow.id), 0))).scalar_one())
 
     def promoted(self) -> dict[str, str]:
         """By kind, the version that was promoted last, but for those that could not be taken up, in whose place what

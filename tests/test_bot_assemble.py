@@ -11,9 +11,11 @@ import pytest
 from fixed_answers import empty_log
 from numpy.typing import NDArray
 
-from bot.assemble import TEXTS_AT_ONCE, load_retriever, open_bot, open_store
+from bot.assemble import load_retriever, open_store
 from bot.conversation import Conversation
+from bot.running import open_bot
 from bot.settings import Settings
+from bot.taking_up import TEXTS_AT_ONCE
 from ranking.retriever import Index, Retriever, build_index
 from ranking.vectors import Encoder, digest, load
 from storage.dialog import Candidate, Context, PoolEntry, Turn, new_id
@@ -39,7 +41,7 @@ def settings(
     policy.write_text(json.dumps({"version": "similar", "weights": {"similarity": 1.0}, "vetoes": {}}))
     monkeypatch.setattr("bot.assemble.curated", lambda: [PIZZA])
     monkeypatch.setattr("ranking.toxicity.curated", lambda: [PIZZA, JOKE, RAIN] * 50)
-    monkeypatch.setattr("bot.pool_watch.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("bot.watch.LOOK_SECONDS", 0.01)
     return Settings(
         _env_file=None,
         data_dir=tmp_path,
@@ -111,7 +113,7 @@ async def test_a_pool_that_changes_while_the_bot_starts_is_taken_up(
             owner.add_pool_entries([JOKE])
             return retriever
 
-        monkeypatch.setattr("bot.assemble.load_retriever", load_and_change)
+        monkeypatch.setattr("bot.taking_up.load_retriever", load_and_change)
         async with open_bot(settings) as bot:
             await asked_until(bot, "tell me a joke please", says(JOKE))
 
@@ -126,7 +128,7 @@ async def test_turns_that_are_asked_while_an_index_is_made_are_answered_from_the
         assert go.wait(PATIENCE)
         return build_index(entries, encoder)
 
-    monkeypatch.setattr("bot.assemble.build_index", slowly)
+    monkeypatch.setattr("bot.taking_up.build_index", slowly)
     with open_store(settings) as owner:
         async with open_bot(settings) as bot:
             owner.add_pool_entries([JOKE])
@@ -154,7 +156,7 @@ async def test_an_index_never_changes_within_a_batch(settings: Settings, monkeyp
         return index
 
     monkeypatch.setattr(Retriever, "propose", slowly)
-    monkeypatch.setattr("bot.assemble.build_index", noted)
+    monkeypatch.setattr("bot.taking_up.build_index", noted)
     with open_store(settings) as owner:
         async with open_bot(settings) as bot:
             turn = asyncio.create_task(ask(bot, "tell me a joke please"))
@@ -239,7 +241,7 @@ async def test_only_the_owners_setting_switches_safety_off_and_the_log_says_so(
 
 
 async def test_without_retrieval_there_is_nothing_to_watch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.assemble.load_retriever", None)
+    monkeypatch.setattr("bot.taking_up.load_retriever", None)
     async with open_bot(settings.model_copy(update={"retrieved": 0})) as bot:
         turn = await ask(bot, "hello there")
     assert turn.decision.reason == "fallback"

@@ -14,8 +14,9 @@ from serving_bot import keep_alone
 from telegram_people import PATIENCE, Chat, Json, Somebody
 
 from bot import telegram_chat
-from bot.assemble import open_bot, open_store
+from bot.assemble import open_store
 from bot.cli import main
+from bot.running import open_bot
 from bot.settings import Settings
 from bot.texts import load_texts
 from ranking.vectors import digest
@@ -54,7 +55,7 @@ def settings(
     pizza = PoolEntry("food/1", "Pizza!", ("dinner",), "curated")
     monkeypatch.setattr("bot.assemble.curated", lambda: [pizza])
     monkeypatch.setattr("ranking.toxicity.curated", lambda: [pizza] * 150)
-    monkeypatch.setattr("bot.pool_watch.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("bot.watch.LOOK_SECONDS", 0.01)
     monkeypatch.setenv("KITH_DATA_DIR", str(data))
     return Settings(
         _env_file=None,

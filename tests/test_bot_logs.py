@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from serving_bot import keep_alone
 from telegram_people import Somebody
 
-from bot.assemble import open_bot
 from bot.cli import talk
 from bot.logs import JsonLines, TextLines, facts, redacted, write_log
+from bot.running import open_bot
 from bot.settings import Settings
 from bot.telegram_chat import run
 from bot.texts import load_texts

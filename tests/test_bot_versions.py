@@ -9,14 +9,13 @@ from fixed_answers import empty_log
 
 from bot.settings import Settings, UserError
 from bot.versions import (
-    KINDS,
     Card,
     add_version,
+    all_served,
     folder_of,
     known_version,
     model_of,
     new_version,
-    served,
     serving,
     with_promoted,
 )
@@ -63,7 +62,7 @@ def test_the_card_is_in_the_folder_and_in_the_row(settings: Settings, log: SqlDi
 
 
 def test_the_shipped_models_serve_until_something_is_promoted(settings: Settings, log: SqlDialogStore) -> None:
-    assert {served(settings, log, kind).by for kind in KINDS} == {"shipped"}
+    assert {each.by for each in all_served(settings, log).values()} == {"shipped"}
     ranker, policy = add(settings, log, "ranker"), add(settings, log, "policy", "policy.json")
     assert serving(settings, log, "ranker") == known_version(log, ranker.name)
     filled = with_promoted(settings, log)
@@ -75,9 +74,10 @@ def test_the_shipped_models_serve_until_something_is_promoted(settings: Settings
 def test_an_owners_setting_goes_before_what_was_promoted(settings: Settings, log: SqlDialogStore) -> None:
     add(settings, log, "ranker")
     named = settings.model_copy(update={"ranker": "my/ranker", "remote_url": "http://127.0.0.1:1/v1"})
-    assert (served(named, log, "ranker").by, served(named, log, "ranker").model) == ("setting", "my/ranker")
+    found = all_served(named, log)
+    assert (found["ranker"].by, str(found["ranker"])) == ("setting", "the ranker my/ranker")
     assert serving(named, log, "ranker") is None
-    assert served(named, log, "generator").by == "setting"
+    assert found["generator"].by == "setting"
     assert with_promoted(named, log) == named
 
 
@@ -123,4 +123,4 @@ def test_a_kind_that_there_is_not(settings: Settings, log: SqlDialogStore) -> No
     with pytest.raises(UserError, match="the kinds are retriever, ranker"):
         new_version(settings, "safety")
     with pytest.raises(UserError, match="the kinds are"):
-        served(settings, log, "../x")
+        serving(settings, log, "../x")

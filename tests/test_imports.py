@@ -29,7 +29,10 @@ OWNERS = {
 SHARED = ("storage.dialog", "storage.corpora", "storage.estimates")
 """What ranking and generation know of ours besides themselves."""
 
-COMPOSERS = ("bot.assemble", "bot.ablation", "bot.doctor", "bot.versions", "bot.from_log", "bot.cli")
+COMPOSERS = (
+    "bot.assemble", "bot.ablation", "bot.doctor", "bot.gate", "bot.gate_features", "bot.gate_generator", "bot.running",
+    "bot.from_log", "bot.taking_up", "bot.verdict", "bot.versions", "bot.cli",
+)  # fmt: skip
 """What in bot/ may name concrete parts; everything else knows the values and the seams."""
 
 SEEN_BY_FRONT_ENDS = {

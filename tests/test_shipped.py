@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.assemble import open_bot
 from bot.cli import main
+from bot.running import open_bot
 from bot.settings import Settings
 from ranking.encoders import SHIPPED_VECTORS, load_encoder
 from ranking.listener import replies

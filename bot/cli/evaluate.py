@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli.folders import model
 from bot.cli.measuring import bot_run, generator_run, measure, pool_rows, ranking_run
-from bot.cli.models import model
 from bot.cli.output import Json, show_json, show_table
 from bot.cli.tables import show_ranking, show_rows
 

@@ -80,8 +80,8 @@ async def serve(settings: "Settings") -> None:
     """Telegram, until it is stopped. A fault of ours goes to the log, since a traceback may hold what people say. What
     hangs at the end is not waited for: all that matters is in the store."""
     from bot import telegram_chat
-    from bot.assemble import open_bot
     from bot.health import Pulse
+    from bot.running import open_bot
     from bot.settings import UserError
 
     updates, code = Pulse(), 0
@@ -115,8 +115,8 @@ async def talk(settings: "Settings", name: str) -> None:
     waking = texts.say(texts.language(language), "console_waking")
     async with AsyncExitStack() as stack:
         with screen.working(waking), interruptible():
-            from bot.assemble import open_bot
             from bot.console_chat import ConsoleChat
+            from bot.running import open_bot
 
             conversation = await stack.enter_async_context(open_bot(settings))
         await ConsoleChat(conversation, screen, name, language).run()

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from bot.cli.folders import model
 from bot.cli.from_log import FromLog, named, train_on_log
-from bot.cli.models import model
 from bot.cli.output import Json, log_to_screen, show_json, show_table
 
 app = typer.Typer(help="Train models.", no_args_is_help=True)

@@ -1,4 +1,4 @@
-"""The watch over a pool: when a change is taken up, and that no failure ends it."""
+"""The watch over what others change, such as a pool: when a change is taken up, and that no failure ends it."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from bot.pool_watch import watching
+from bot.watch import watching
 
 PATIENCE = 20.0
 """Seconds after which a test gives up."""
@@ -47,12 +47,12 @@ class Pool:
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
-    monkeypatch.setattr("bot.pool_watch.LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("bot.watch.LOOK_SECONDS", 0.001)
     return Pool()
 
 
 async def test_a_change_is_taken_up_once_and_what_was_there_at_the_start_is_none(pool: Pool) -> None:
-    async with watching(pool.look, pool.take_up, pool.state):
+    async with watching("the pool", pool.look, pool.take_up, pool.state):
         await pool.looked_at(2)
         assert pool.taken_up == []
         for state in (2, 1):
@@ -62,14 +62,14 @@ async def test_a_change_is_taken_up_once_and_what_was_there_at_the_start_is_none
 
 
 async def test_a_change_before_the_first_look_is_found(pool: Pool) -> None:
-    async with watching(pool.look, pool.take_up, "the state before"):
+    async with watching("the pool", pool.look, pool.take_up, "the state before"):
         await pool.looked_at(2)
     assert pool.taken_up == [1]
 
 
 async def test_a_change_that_cannot_be_taken_up_is_tried_again(pool: Pool) -> None:
     pool.taking_up_fails = [RuntimeError("no memory"), RuntimeError("no memory")]
-    async with watching(pool.look, pool.take_up, pool.state):
+    async with watching("the pool", pool.look, pool.take_up, pool.state):
         pool.state = 2
         await pool.looked_at(4)
     assert pool.taken_up == [2]
@@ -78,7 +78,7 @@ async def test_a_change_that_cannot_be_taken_up_is_tried_again(pool: Pool) -> No
 async def test_failures_are_logged_when_their_kind_changes(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     pool.looking_fails = [OSError("away"), OSError("still away"), ValueError("odd"), OSError("away again")]
-    async with watching(pool.look, pool.take_up, pool.state):
+    async with watching("the pool", pool.look, pool.take_up, pool.state):
         await pool.looked_at(6)
     told = [record.exc_info[0] if record.exc_info else None for record in caplog.records]
     assert told == [OSError, ValueError, OSError, None]
@@ -86,7 +86,7 @@ async def test_failures_are_logged_when_their_kind_changes(pool: Pool, caplog: p
 
 
 async def test_a_failure_that_comes_back_is_logged_again(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
-    async with watching(pool.look, pool.take_up, pool.state):
+    async with watching("the pool", pool.look, pool.take_up, pool.state):
         for _ in range(2):
             pool.looking_fails = [OSError("away")]
             await pool.looked_at(3)
@@ -94,7 +94,7 @@ async def test_a_failure_that_comes_back_is_logged_again(pool: Pool, caplog: pyt
 
 
 async def test_it_looks_beside_the_event_loop(pool: Pool) -> None:
-    async with watching(pool.look, pool.take_up, pool.state):
+    async with watching("the pool", pool.look, pool.take_up, pool.state):
         await pool.looked_at(1)
     assert threading.get_ident() not in pool.looked_on
 
@@ -106,6 +106,6 @@ async def test_it_ends_with_its_body_even_in_the_middle_of_a_change(pool: Pool) 
         begun.set()
         await asyncio.Event().wait()
 
-    async with watching(pool.look, for_ever, "the state before"):
+    async with watching("the pool", pool.look, for_ever, "the state before"):
         await asyncio.wait_for(begun.wait(), PATIENCE)
     assert len(asyncio.all_tasks()) == 1

@@ -1,4 +1,4 @@
-"""A bot that runs takes up what `kith pool` and /forget change in the pool: it looks for it every few seconds."""
+"""A bot that runs takes up what others change in the log, the pool and what is promoted: it looks every few seconds."""
 
 import asyncio
 import logging
@@ -14,10 +14,10 @@ LOOK_SECONDS = 5.0
 
 @asynccontextmanager
 async def watching(
-    look: Callable[[], object], take_up: Callable[[], Awaitable[None]], seen: object
+    what: str, look: Callable[[], object], take_up: Callable[[], Awaitable[None]], seen: object
 ) -> AsyncIterator[None]:
     """Watches (see `watch`) for as long as the body runs."""
-    task = asyncio.create_task(watch(look, take_up, seen))
+    task = asyncio.create_task(watch(what, look, take_up, seen))
     try:
         yield
     finally:
@@ -25,9 +25,10 @@ async def watching(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def watch(look: Callable[[], object], take_up: Callable[[], Awaitable[None]], seen: object) -> None:
+async def watch(what: str, look: Callable[[], object], take_up: Callable[[], Awaitable[None]], seen: object) -> None:
     """Calls `take_up` whenever `look`, which runs in a thread, gives something else than before; `seen` is what it gave
-    at first. What fails is tried again at the next look, and logged when it fails otherwise than the time before."""
+    at first, `what` is what the log calls it. What fails is tried again at the next look, and logged when it fails
+    otherwise than the time before."""
     failure: type[Exception] | None = None
     while True:
         await asyncio.sleep(LOOK_SECONDS)
@@ -36,11 +37,11 @@ async def watch(look: Callable[[], object], take_up: Callable[[], Awaitable[None
             if found != seen:
                 await take_up()
                 seen = found
-        except Exception as error:  # whatever it is, the bot goes on with the pool that it has
+        except Exception as error:  # whatever it is, the bot goes on with what it has
             if type(error) is not failure:
-                log.exception("the pool could not be looked at or taken up; it is tried again")
+                log.exception("%s could not be looked at or taken up; it is tried again", what)
             failure = type(error)
         else:
             if failure:
-                log.info("the pool can be looked at again")
+                log.info("%s can be looked at again", what)
             failure = None

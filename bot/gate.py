@@ -1,0 +1,114 @@
+"""The gate: may a version follow the one that serves? Both are compared on the newest votes of the log, which neither
+has learnt from, and on the regression set; the rules are those of bot/verdict.py.
+
+What is compared on votes is the policy's total: it decides what is said, so a ranker that tells likes better in a way
+that the policy makes nothing of is no better bot. (Its own figure is shown as well.) Features that another version
+computed when the reply was logged are computed anew by both sides; of what would have been chosen of the logged
+candidates the shares of echoes, repetitions and safety hits are compared. A generator is compared by whether it finds
+liked replies likelier than disliked ones, what people's text costs it, and what it writes.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+
+from bot.gate_features import Considered, considered, features_of, said, shares, totals, totals_at
+from bot.gate_generator import generator_figures
+from bot.settings import Settings, UserError
+from bot.taking_up import BrokenVersion, Loaded, load, load_promoted
+from bot.verdict import MARGINS, Figure, Verdict, about_as_often, must_be_better, no_more, refusals_of, too_few
+from bot.versions import filled_in, of_version
+from ranking.metrics import auc
+from ranking.regression import ordered, places
+from storage.estimates import Estimate, Floats, compared, draws, mean
+from storage.store import SqlDialogStore
+from storage.versions import Version
+from storage.voted import HeldOut, held_out
+
+HELD_OUT = 0.3
+"""Of the votes, the newest: what training from the log leaves out."""
+
+OWN = ("ranker", "taste")
+"""Kinds with an opinion of their own on each reply, under the feature of that name."""
+
+
+def gate(
+    settings: Settings, store: SqlDialogStore, candidates: Sequence[Version], against: Sequence[Version] = ()
+) -> Verdict:
+    """What speaks for and against these versions, which are to serve together, in the place of what serves, or of
+    others. Raises UserError when they cannot serve at all, or two are of one kind."""
+    kinds = [version.kind for version in candidates]
+    if len(set(kinds)) < len(kinds):
+        raise UserError("Name one version of each kind: two cannot serve at once.")
+    if not {version.kind for version in against} <= set(kinds):
+        raise UserError("Versions of two kinds cannot be compared: name two of one kind.")
+    bare = settings.model_copy(update={"candidates": 0})  # no candidate is written anew but by generators themselves
+    before = with_versions(bare, store, load_promoted(bare, store), against)
+    after = with_versions(bare, store, before, candidates)
+    with store.reading() as connection:
+        held = held_out(connection, HELD_OUT, learnt_until([before, after]), settings.context_messages)
+    votes, dialogs = held.votes, len({vote.turn.asked.dialog_id for vote in held.votes})
+    likes = sum(vote.liked for vote in votes)
+    few = too_few(likes, len(votes) - likes, dialogs, held.trained_on)
+    figures: list[Figure] = []
+    if set(kinds) - {"generator"}:
+        figures += [] if few else figures_of_votes(before, after, held, kinds)
+        figures.append(figure_of_order(before, after))
+    if "generator" in kinds:
+        then, now = (filled_in(settings, loaded.serve.values()) for loaded in (before, after))
+        figures += generator_figures(then, now, before.pipeline, () if few else votes)
+    refusals = refusals_of(figures)
+    new, old = ({kind: loaded.serve[kind].name for kind in kinds} for loaded in (after, before))
+    return Verdict(new, old, len(votes), dialogs, tuple(figures), (few, *refusals) if few else refusals)
+
+
+def with_versions(settings: Settings, store: SqlDialogStore, loaded: Loaded, versions: Sequence[Version]) -> Loaded:
+    """The same with these versions. Raises UserError."""
+    serve = {**loaded.serve, **{version.kind: of_version(settings, version) for version in versions}}
+    try:
+        return load(settings, store, serve, loaded)
+    except BrokenVersion as broken:
+        raise UserError(f"{broken.name} cannot serve: {broken}.") from broken
+
+
+def learnt_until(loaded: Sequence[Loaded]) -> datetime | None:
+    """When the dialogs began that none of these has learnt from; None: they say nothing of the log."""
+    cards = [each.version.card for some in loaded for each in some.serve.values() if each.version]
+    return max((datetime.fromisoformat(card["until"]) for card in cards if card.get("until")), default=None)
+
+
+def figures_of_votes(before: Loaded, after: Loaded, held: HeldOut, kinds: Sequence[str]) -> list[Figure]:
+    """The AUC on held-out votes, and the shares of what would have been chosen."""
+    rows = considered(held.votes)
+    now = features_of(before, rows)
+    then = features_of(after, rows, (before, now))
+    liked = np.array([float(row.vote.liked) for row in rows])
+    drawn = draws(dialogs_of(rows))
+
+    def told(current: Floats, candidate: Floats) -> tuple[Estimate, Estimate, Estimate]:
+        return compared(np.stack([current, liked], axis=1), np.stack([candidate, liked], axis=1), drawn, auc)
+
+    figures = [must_be_better("AUC of the total", *told(totals(before, now, rows), totals(after, then, rows)))]
+    for kind in [kind for kind in OWN if kind in kinds]:
+        figures.append(Figure(f"AUC of the {kind} alone", *told(said(now, rows, kind), said(then, rows, kind))))
+    whole = [number for number, row in enumerate(rows) if row.whole]
+    some = [rows[number] for number in whole]
+    chosen = [shares(loaded, some, [f[n] for n in whole]) for loaded, f in ((before, now), (after, then))]
+    drawn = draws(dialogs_of(some))
+    for name, margin in MARGINS.items():
+        figures.append(no_more(name, *compared(chosen[0][name], chosen[1][name], drawn, mean), margin))
+    return figures
+
+
+def figure_of_order(before: Loaded, after: Loaded) -> Figure:
+    """How often good is above bad on the regression set."""
+    found = places()
+    current, candidate = (ordered(totals_at(loaded), found) for loaded in (before, after))
+    drawn = draws([str(number) for number in range(len(found))])
+    return about_as_often("good above bad", *compared(current, candidate, drawn, mean))
+
+
+def dialogs_of(rows: Sequence[Considered]) -> list[str]:
+    """The dialog of each."""
+    return [row.vote.turn.asked.dialog_id for row in rows]

@@ -1,0 +1,87 @@
+"""A bot that runs: opened for a front end, with all that it does beside answering."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from bot.assemble import open_store, set_up_libraries, trim_vectors
+from bot.batching import Batcher
+from bot.conversation import Conversation
+from bot.events import log_event
+from bot.health import Health, Pulse
+from bot.health_pages import health_pages
+from bot.metrics import Metrics, counting_errors
+from bot.personas import load_personas
+from bot.retention import pruning
+from bot.settings import Settings
+from bot.taking_up import Serving, load_promoted, take_up_pool, take_up_promoted
+from bot.texts import load_texts
+from bot.watch import watching
+from storage.dialog import Asked, Turn, Vote
+from storage.retention import expiry
+
+
+@asynccontextmanager
+async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIterator[Conversation]:
+    """A bot ready to talk, for a front end, which takes up what is promoted, and changes of the pool; all is
+    closed at the end.
+
+    With `updates`, which the front end beats whenever it hears from its server, there are pages for health and metrics
+    if the settings want them.
+    """
+    set_up_libraries(settings)
+    with open_store(settings) as store:
+        pool, promoted = (
+            store.pool_state(),
+            store.last_promotion(),
+        )  # before both are read: the first look finds a change
+        serving = Serving(load_promoted(settings, store))
+        metrics = Metrics() if updates and settings.metrics_port else None
+
+        def watch(event: Turn | Vote) -> None:
+            log_event(event)
+            if metrics:
+                metrics.watch(event)
+
+        def answer(batch: Sequence[Asked]) -> list[Turn | LookupError]:
+            turns = serving.now.pipeline.answer(batch)
+            for turn in turns:
+                if isinstance(turn, Turn):
+                    watch(turn)
+            return turns
+
+        batcher = Batcher(answer, settings.max_batch, settings.turn_seconds)
+        async with batcher, AsyncExitStack() as stack:
+            if settings.retrieved:
+                take_up = partial(take_up_pool, serving, store, batcher)
+                await stack.enter_async_context(watching("the pool", store.pool_state, take_up, pool))
+            take_up = partial(take_up_promoted, settings, serving, store, batcher)
+            await stack.enter_async_context(watching("what is promoted", store.last_promotion, take_up, promoted))
+            if metrics and updates and settings.metrics_port:
+                metrics.decided_by(serving.now.pipeline.versions())
+                metrics.measure(lambda: batcher.waiting, lambda: batcher.busy_seconds)
+                stack.enter_context(counting_errors(metrics))
+                health = Health(updates, batcher, store.updates_in_hand, settings.turn_seconds)
+                pages = health_pages(settings.metrics_listen, settings.metrics_port, health, metrics.registry)
+                stack.enter_context(pages)
+
+            def prune() -> int:
+                return store.prune(expiry(settings.keep_days, settings.opted_out_hours))
+
+            def pruned() -> None:
+                store.scrub()
+                trim_vectors(settings, store)
+
+            await stack.enter_async_context(pruning(prune, pruned))
+            yield Conversation(
+                store,
+                batcher.answer,
+                load_texts(),
+                load_personas(settings.personas_dir),
+                settings.persona,
+                rules=settings.rules,
+                opted_out_hours=settings.opted_out_hours,
+                watch=watch,
+                forgotten=lambda: asyncio.to_thread(trim_vectors, settings, store),
+            )

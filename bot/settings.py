@@ -142,6 +142,13 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="hours of silence after which dialogs are deleted that may not be learnt from",
     )
+    implicit_weight: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="what a person's going on or leaving counts in training, against a vote; 0: nothing",
+    )
+    votes_a_person: float = Field(50, gt=0, le=1_000_000, description="votes that one person counts for in training")
     max_batch: int = Field(16, ge=1, le=256, description="chats answered in one pass")
     turn_seconds: float = Field(
         60, gt=0, le=3600, description="time for a reply, after which a model that hangs is left out"

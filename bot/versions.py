@@ -53,6 +53,8 @@ class Card(TypedDict, total=False):
     """Whose words or votes were learnt from, and in how many dialogs, with how many votes."""
     dialogs: int
     votes: int
+    labels: Mapping[str, int]
+    """How many labels of each kind the log gave, and how many people counted less (bot/from_log.py)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Pair:
     reply: str
     liked: bool
     source: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,9 @@ def rated_pairs(ratings: Sequence[RatedReply], seed: int, copies: Mapping[str, f
     draw = random.Random(seed)
     pairs: list[Pair] = []
     for rating in ratings:
-        weight = copies.get(rating.source, 1.0)
-        for _ in range(int(weight) + (draw.random() < weight % 1)):
-            pairs.append(Pair(Context(rating.messages), rating.reply, rating.liked, rating.source))
+        count = copies.get(rating.source, 1.0)
+        for _ in range(int(count) + (draw.random() < count % 1)):
+            pairs.append(Pair(Context(rating.messages), rating.reply, rating.liked, rating.source, rating.weight))
     draw.shuffle(pairs)
     return pairs
 

@@ -47,21 +47,25 @@ class Fit:
 
 
 def fit_policy(votes: Sequence[LoggedVote], names: Sequence[str], before: Weights, seed: int = 0) -> Fit:
-    """Weights for those of the features `names` that the votes tell of, the others as before, fitted to all votes after
-    the AUC was measured by a fit to half of the dialogs. The ranker must not have been trained on these votes, or it
-    looks better than it is. Raises CorpusError when a half lacks likes or dislikes."""
+    """Weights for those of the features `names` that the votes tell of, the others as before, fitted to all votes, each
+    by its weight, after the AUC was measured by a fit to half of the dialogs (on votes that somebody gave). The ranker
+    must not have been trained on these votes, or it looks better than it is. Raises CorpusError when a half lacks likes
+    or dislikes."""
+    votes = [vote for vote in votes if vote.weight > 0]
     names = [name for name in names if tells(name, votes)]
     columns = np.array([[vote.features.get(name, 0.0) for name in names] for vote in votes])
     labels = np.array([float(vote.liked) for vote in votes])
-    test = np.array([held_back(f"{seed} {vote.dialog_id}", 0.5) for vote in votes])
-    if not names or len(set(zip(labels.tolist(), test.tolist(), strict=True))) < 4:
+    weights = np.array([vote.weight for vote in votes])
+    fit = np.array([not held_back(f"{seed} {vote.dialog_id}", 0.5) for vote in votes], bool)
+    test = ~fit & np.array([not vote.implicit for vote in votes], bool)
+    if not names or any(len(set(labels[half])) < 2 for half in (fit, test)):
         raise CorpusError("Too few votes to fit a policy: each half of the dialogs needs a 👍 and a 👎.")
-    totals = columns[test] @ slopes(columns[~test], labels[~test])
+    totals = columns[test] @ slopes(columns[fit], labels[fit], weights[fit])
     groups = [vote.dialog_id for vote, held in zip(votes, test, strict=True) if held]
     measured = {"fitted": totals}
     if "ranker" in names:
         measured["ranker alone"] = columns[test][:, list(names).index("ranker")]
-    fitted = {name: round(float(w), 4) for name, w in zip(names, slopes(columns, labels), strict=True)}
+    fitted = {name: round(float(w), 4) for name, w in zip(names, slopes(columns, labels, weights), strict=True)}
     made = datetime.now(UTC).date().isoformat()
     facts = {
         "votes": len(votes),
@@ -82,12 +86,15 @@ def tells(name: str, votes: Sequence[LoggedVote]) -> bool:
     return len(votes) - max(values.values(), default=0) >= SPEAKING
 
 
-def slopes(columns: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The regression's weights on the features' own scale; the penalty (L2, C = 1) is on standardised ones."""
+def slopes(
+    columns: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], weights: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """The regression's weights on the features' own scale; the penalty (L2, C = 1) is on standardised ones. `weights`:
+    what each row counts."""
     scale = columns.std(axis=0)
     scale[scale == 0] = 1.0
     centred = (columns - columns.mean(axis=0)) / scale
-    fitted: np.ndarray[Any, Any] = LogisticRegression(C=1.0).fit(centred, labels).coef_[0] / scale
+    fitted: np.ndarray[Any, Any] = LogisticRegression(C=1.0).fit(centred, labels, weights).coef_[0] / scale
     return fitted
 
 

@@ -60,7 +60,8 @@ def fit_likeness(index: Index, encoder: Encoder, votes: Sequence[RatedReply], se
         if rated is not None:
             some = torch.from_numpy(draw.permutation(len(rated.liked))[:VOTES])
             logits = slope * rated.similarity(contexts, likeness, some) + shift
-            loss = loss + VOTES_WEIGHT * functional.binary_cross_entropy_with_logits(logits, rated.liked[some])
+            losses = functional.binary_cross_entropy_with_logits(logits, rated.liked[some], rated.weights[some])
+            loss = loss + VOTES_WEIGHT * losses
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -78,10 +79,13 @@ def learnable(index: Index) -> list[NDArray[np.intp]]:
 class Rated:
     """Votes on replies of the pool: where they were given, the contexts of the reply, and whether they were likes."""
 
-    def __init__(self, asked: Vectors, members: NDArray[np.intp], liked: Sequence[bool]) -> None:
+    def __init__(
+        self, asked: Vectors, members: NDArray[np.intp], liked: Sequence[bool], weights: Sequence[float]
+    ) -> None:
         self.asked = torch.from_numpy(asked)
         self.members = torch.from_numpy(members)
         self.liked = torch.tensor(liked, dtype=torch.float32)
+        self.weights = torch.tensor(weights, dtype=torch.float32)
 
     @classmethod
     def of(cls, index: Index, encoder: Encoder, votes: Sequence[RatedReply]) -> "Rated | None":
@@ -93,7 +97,7 @@ class Rated:
             return None
         asked = halfway(*encoder.contexts([Context(vote.messages) for vote, _ in known]))
         members = index.members[index.situation[[entry for _, entry in known]]]
-        return cls(asked, members, [vote.liked for vote, _ in known])
+        return cls(asked, members, [vote.liked for vote, _ in known], [vote.weight for vote, _ in known])
 
     def similarity(self, contexts: torch.Tensor, likeness: torch.Tensor, some: torch.Tensor) -> torch.Tensor:
         """What the retriever will say of some of them, shape (some,)."""

@@ -93,7 +93,8 @@ def fit_listening(encoder: Encoder, votes: Sequence[RatedReply]) -> Vectors | No
             return None
         asked = halfway(*encoder.contexts([Context(vote.messages) for vote, _ in own]))
         which = np.eye(len(texts), dtype=np.float32)[[number for _, number in own]]
-        fitted = LogisticRegression(C=PENALTY, max_iter=1000).fit(np.hstack([asked, which]), liked)
+        weights = [vote.weight for vote, _ in own]
+        fitted = LogisticRegression(C=PENALTY, max_iter=1000).fit(np.hstack([asked, which]), liked, weights)
         shared, offsets = fitted.coef_[0, : encoder.width], fitted.coef_[0, encoder.width :]
         rows += [np.append(shared, fitted.intercept_ + offset) for offset in offsets]
     return np.stack(rows).astype(np.float32)

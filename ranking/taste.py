@@ -115,22 +115,24 @@ def load_taste(file: Path, encoder: Encoder) -> Taste:
 
 
 def train_taste(encoder: Encoder, votes: Sequence[RatedReply], seed: int = 0) -> tuple[Taste, dict[str, Any]]:
-    """A taste, and what is known of it: how many votes it learnt from, and its AUC on dialogs that were kept out.
-    Raises CorpusError when either part lacks likes or dislikes."""
+    """A taste, and what is known of it: how many votes it learnt from, each by its weight, and its AUC on the votes of
+    dialogs that were kept out. Raises CorpusError when either part lacks likes or dislikes."""
     rows = [vote for vote in votes if vote.split == "train"]
     held = {vote.dialog_id for vote in votes if vote.split != "train"}
     rows = [vote for vote in rows if vote.dialog_id not in held]
-    checked = np.array([held_back(f"taste {vote.dialog_id}", CHECKED) for vote in rows], bool)
+    rows = [vote for vote in rows if not (vote.implicit and for_checking(vote))]
+    checked = np.array([for_checking(vote) for vote in rows], bool)
     liked = torch.tensor([float(vote.liked) for vote in rows])
     if len(set(zip(liked.tolist(), checked.tolist(), strict=True))) < 4:
         raise CorpusError("Too few votes to learn a taste from: some hundreds are needed, of both kinds.")
     read = inputs(encoder, [(Context(vote.messages), vote.reply) for vote in rows])
+    weights = torch.tensor([vote.weight for vote in rows])
     learnt = torch.from_numpy(np.flatnonzero(~checked))
     members = []
     with tqdm(total=MEMBERS * STEPS, desc="taste", mininterval=2, disable=None) as bar:
         for number in range(MEMBERS):
             torch.manual_seed(seed * MEMBERS + number)
-            members.append(trained(Network(encoder.width), read, liked, learnt, bar))
+            members.append(trained(Network(encoder.width), read, liked, weights, learnt, bar))
     taste = Taste(encoder, members)
     apart = torch.from_numpy(np.flatnonzero(checked))
     with torch.inference_mode():
@@ -139,14 +141,26 @@ def train_taste(encoder: Encoder, votes: Sequence[RatedReply], seed: int = 0) ->
     return taste, {"votes": len(learnt), "checked": len(apart), "auc": round(auc, 4)}
 
 
-def trained(network: Network, read: Inputs, liked: torch.Tensor, learnt: torch.Tensor, bar: "tqdm[Any]") -> Network:
-    """A network after STEPS of binary cross-entropy on those pairs."""
+def for_checking(vote: RatedReply) -> bool:
+    """Whether a vote is not trained on, by its dialog."""
+    return held_back(f"taste {vote.dialog_id}", CHECKED)
+
+
+def trained(
+    network: Network,
+    read: Inputs,
+    liked: torch.Tensor,
+    weights: torch.Tensor,
+    learnt: torch.Tensor,
+    bar: "tqdm[Any]",
+) -> Network:
+    """A network after STEPS of binary cross-entropy on those pairs, each times its weight."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     network.train()
     for _ in range(STEPS):
         some = learnt[torch.randperm(len(learnt))[:BATCH]]
         odds = network(read.vectors[some], read.known[some])
-        loss = functional.binary_cross_entropy_with_logits(odds, liked[some])
+        loss = functional.binary_cross_entropy_with_logits(odds, liked[some], weights[some])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

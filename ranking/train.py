@@ -70,13 +70,14 @@ class LikelyLiked(nn.Module):
         self.model, self.encoder = model, encoder
 
     def forward(self, steps: list[tuple[Pair, ...]]) -> dict[str, torch.Tensor]:
-        """The mean loss of rated replies, each by the head of its votes."""
+        """The mean loss of rated replies, each by the head of its votes and times its weight."""
         votes = [vote for step in steps for vote in step]
         logits = log_odds(self.model, self.encoder, [(vote.context, [vote.reply]) for vote in votes])
         columns = torch.tensor([self.model.column(head_of(vote.source)) for vote in votes], device=logits.device)
         liked = torch.tensor([float(vote.liked) for vote in votes], device=logits.device)
+        weights = torch.tensor([vote.weight for vote in votes], device=logits.device)
         own = logits.gather(1, columns[:, None]).squeeze(1)
-        return {"loss": functional.binary_cross_entropy_with_logits(own, liked)}
+        return {"loss": functional.binary_cross_entropy_with_logits(own, liked, weights)}
 
 
 class InOrder(Trainer):
@@ -86,13 +87,14 @@ class InOrder(Trainer):
         return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
-def train_ranker(run: RankerTraining) -> dict[str, Any]:
-    """Trains and writes what changed with `training.json`, the arguments and counts. Returns those facts. Raises
-    CorpusError on unreadable data and when there is none, ModelError when base or retriever cannot be loaded."""
+def train_ranker(run: RankerTraining, log: Sequence[RatedReply] = ()) -> dict[str, Any]:
+    """Trains and writes what changed with `training.json`, the arguments and counts. Returns those facts. `log`: rated
+    replies besides those of the files. Raises CorpusError on unreadable data and when there is none, ModelError when
+    base or retriever cannot be loaded."""
     started = time.monotonic()
     set_seed(run.seed)
     encoder = load_encoder(run.retriever)
-    dialogs, ratings = training_data(run)
+    dialogs, ratings = training_data(run, log)
     pairs = rated_pairs([r for r in ratings if not for_calibration(r)], run.seed)
     steps = laid_out(pairs, run)
     if not steps:
@@ -150,11 +152,11 @@ def learn(model: CrossEncoder, encoder: Encoder, steps: Sequence[tuple[Pair, ...
     return int(trainer.state.global_step)
 
 
-def training_data(run: RankerTraining) -> tuple[list[CorpusDialog], list[RatedReply]]:
+def training_data(run: RankerTraining, log: Sequence[RatedReply] = ()) -> tuple[list[CorpusDialog], list[RatedReply]]:
     """Dialogs and rated replies of the train split. A dialog that one file holds back and another does not is held
     back; one that is kept for calibration is not learnt from."""
     dialogs = [d for path in run.dialogs for d in read_dialogs(path)]
-    ratings = [r for path in run.votes for r in read_ratings(path)]
+    ratings = [*log, *(r for path in run.votes for r in read_ratings(path))]
     held = {d.id for d in dialogs if d.split != "train"} | {r.dialog_id for r in ratings if r.split != "train"}
     rated = [r for r in ratings if r.dialog_id not in held]
     held |= {r.dialog_id for r in rated if for_calibration(r)}
@@ -181,13 +183,16 @@ def length(pair: Pair) -> int:
 
 @torch.inference_mode()
 def calibrate(model: CrossEncoder, encoder: Encoder, ratings: Sequence[RatedReply], head: str) -> dict[str, float]:
-    """Scales and shifts a head so that its log-odds fit ratings that were not trained on (Platt 1999). Leaves it alone
-    when there are fewer than FEWEST, when they are of one kind only, and when they would turn the order round."""
+    """Scales and shifts a head so that its log-odds fit ratings that were not trained on (Platt 1999), those that
+    somebody gave. Leaves it alone when there are fewer than FEWEST, when they are of one kind only, and when they would
+    turn the order round."""
+    ratings = [rating for rating in ratings if not rating.implicit]
     liked = [rating.liked for rating in ratings]
     if len(liked) < FEWEST or len(set(liked)) < 2:
         return {}
     logits = log_odds(model, encoder, [(Context(r.messages), [r.reply]) for r in ratings])[:, model.column(head)]
-    fit = LogisticRegression(C=1e6).fit(logits.numpy().reshape(-1, 1), liked)
+    weights = [rating.weight for rating in ratings]
+    fit = LogisticRegression(C=1e6).fit(logits.numpy().reshape(-1, 1), liked, weights)
     slope, shift = float(fit.coef_[0, 0]), float(fit.intercept_[0])
     if slope <= 0:  # it learnt nothing of these votes, and must not be turned round by them
         return {"replies": float(len(liked)), "slope": slope}

@@ -79,13 +79,13 @@ class NextMessage(nn.Module):
         return {"loss": functional.cross_entropy(scores.masked_fill(unfair, -1e4), target)}
 
 
-def train_retriever(run: RetrieverTraining) -> dict[str, Any]:
-    """Trains and writes what changed with `training.json`. Returns its facts. Raises CorpusError on unreadable data and
-    when there is none, ModelError when the base cannot be loaded."""
+def train_retriever(run: RetrieverTraining, log: Sequence[RatedReply] = ()) -> dict[str, Any]:
+    """Trains and writes what changed with `training.json`. Returns its facts. `log`: rated replies besides those of the
+    files. Raises CorpusError on unreadable data and when there is none, ModelError when the base cannot be loaded."""
     started = time.monotonic()
     set_seed(run.seed)
     dialogs = dialogs_of(run) if run.data or run.epochs else []
-    rated = [r for path in run.votes for r in read_ratings(path)]
+    rated = [*log, *(r for path in run.votes for r in read_ratings(path))]
     held = {r.dialog_id for r in rated if r.split != "train"}
     rated = [r for r in rated if r.dialog_id not in held]
     try:

@@ -6,14 +6,17 @@ too: those of the generator's voice, and of the curated pool each reply after tw
 Dialogs       {"turns": [{"role": "a" | "b", "text"}], "split", "source", "license", "lang",
                "persona": [facts of a, facts of b]}
               {"messages": [{"role": "system" | "user" | "assistant", "content"}]}           `kith export messages`
-Rated replies {"context": [{"role": "user" | "bot", "text"}], "reply", "label": 0 | 1, "dialog_id", "source"}
+Rated replies {"context": [{"role": "user" | "bot", "text"}], "reply", "label": 0 | 1, "dialog_id", "source",
+               "weight", "person", "at": "2026-12-31T18:00:00Z", "turn": its number among the dialog's messages}
               {"prompt": [{"role", "content"}], "completion": [{"role", "content"}], "label"}  `kith export votes`
 """
 
+import math
 import tomllib
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,16 @@ class RatedReply:
     messages: tuple[Message, ...]
     reply: str
     liked: bool
+    weight: float = 1.0
+    """What it counts in training against a rating of a public source."""
+    person: str = ""
+    """Who rated it; "" where the source does not tell."""
+    at: datetime | None = None
+    """When; None where the source does not tell."""
+    turn: int = -1
+    """The reply's number among the messages of its dialog; -1 where the source does not tell."""
+    implicit: bool = False
+    """Whether nobody rated it, and what the person did next tells (storage/signals.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,8 @@ class LoggedVote:
     dialog_id: str
     features: Mapping[str, float]
     liked: bool
+    weight: float = 1.0
+    implicit: bool = False
 
 
 def read_dialogs(path: Path) -> Iterator[CorpusDialog]:
@@ -207,7 +222,19 @@ def _rating(record: dict[str, Any], file: Path, number: int) -> RatedReply:
     dialog_id = str(record.get("dialog_id", f"{file.name}:{number}"))
     split = _text(record.get("split") or ("valid" if held_back(dialog_id, 0.15) else "train"))
     source = str(record.get("source", file.name.split(".")[0]))
-    return RatedReply(dialog_id, source, split, messages, _text(reply), _label(record["label"]))
+    weight, person, at, turn = (record.get(key) for key in ("weight", "person", "at", "turn"))
+    return RatedReply(
+        dialog_id,
+        source,
+        split,
+        messages,
+        _text(reply),
+        _label(record["label"]),
+        1.0 if weight is None else _weight(weight),
+        "" if person is None else str(person),
+        None if at is None else _time(at),
+        -1 if turn is None else int(turn),
+    )
 
 
 def _label(value: Any) -> bool:
@@ -215,6 +242,21 @@ def _label(value: Any) -> bool:
     if value not in (0, 1):
         raise TypeError(f"{value!r} is neither 0 nor 1")
     return bool(value)
+
+
+def _weight(value: Any) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise TypeError(f"{value!r} is no weight")
+    return float(value)
+
+
+def _time(value: Any) -> datetime:
+    """ISO 8601; without a zone it is taken for UTC."""
+    try:
+        time = datetime.fromisoformat(_text(value))
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise TypeError(f"{value!r} is no time") from error
 
 
 def _text(value: Any) -> str:

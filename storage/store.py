@@ -3,11 +3,11 @@
 It is synchronous and thread-safe. What the methods do is in the modules of this package that they call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from storage import admission, browse, messages, people, pool_rows, rights, turns, updates, votes
+from storage import admission, browse, importing, messages, people, pool_rows, rights, turns, updates, votes
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
 from storage.database import StoreError
 from storage.deleting import Deleting
@@ -278,3 +278,10 @@ class SqlDialogStore(KeepingVersions, Deleting):
         """A whole dialog with its turns and votes, or None."""
         with self.reading() as connection:
             return browse.read_dialog(connection, dialog_id)
+
+    def import_dialogs(
+        self, dialogs: Sequence[importing.RatedDialog], progress: Callable[[int], object] | None = None
+    ) -> dict[str, int]:
+        """Fills an empty log with rated dialogs; how many rows of each kind. Raises LogNotEmpty."""
+        with self._writing() as connection:
+            return importing.import_dialogs(connection, dialogs, progress)

@@ -63,7 +63,8 @@ class Filters:
 
     `since` (inclusive) and `until` (exclusive) are aware times of messages, `chat` is a chat's key, `source` one of
     "retrieval", "listening", "generation", "moderation", "fallback". `liked` and `disliked` together mean any reply
-    with a vote. `limit` counts records. Raises ValueError for a time without a zone and for a limit under 0.
+    with a vote. `limit` counts records. `dialogs` are ids, None for all. Raises ValueError for a time without a zone
+    and for a limit under 0.
     """
 
     since: datetime | None = None
@@ -73,6 +74,7 @@ class Filters:
     disliked: bool = False
     source: str | None = None
     limit: int | None = None
+    dialogs: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         for time in (self.since, self.until):
@@ -104,12 +106,13 @@ def count_dialogs(connection: Connection, filters: Filters) -> int:
 
 def dialog_batches(connection: Connection, filters: Filters, edit: Edit = str) -> Iterator[list[SpokenDialog]]:
     """The dialogs with a message in the wanted chat and time, whole ones, the one that began first comes first."""
-    for dialog_ids in _id_batches(connection, filters):
+    for dialog_ids in id_batches(connection, filters):
         by_id = {dialog.id: dialog for dialog in _read(connection, dialog_ids, edit)}
         yield [by_id[dialog_id] for dialog_id in dialog_ids]
 
 
-def _id_batches(connection: Connection, filters: Filters) -> Iterator[list[str]]:
+def id_batches(connection: Connection, filters: Filters) -> Iterator[list[str]]:
+    """The ids of these dialogs, as many at a time as have BATCH_MESSAGES."""
     lengths = select(func.count()).where(MessageRow.dialog_id == DialogRow.id).scalar_subquery()
     dialogs = select(DialogRow.id, lengths).where(_wanted(filters)).order_by(DialogRow.at, DialogRow.id)
     batch: list[str] = []
@@ -117,6 +120,8 @@ def _id_batches(connection: Connection, filters: Filters) -> Iterator[list[str]]
     with connection.execute(dialogs, execution_options={"yield_per": 1000}) as rows:
         for partition in rows.partitions():
             for dialog_id, length in partition:
+                if filters.dialogs is not None and dialog_id not in filters.dialogs:
+                    continue
                 if batch and messages + length > BATCH_MESSAGES:
                     yield batch
                     batch, messages = [], 0

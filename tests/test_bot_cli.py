@@ -392,7 +392,8 @@ def test_options_have_the_defaults_of_the_training(verb: str, module: str, value
     named = function.args.args[-len(function.args.defaults) :]
     options = {a.arg: ast.literal_eval(d) for a, d in zip(named, function.args.defaults, strict=True)}
     assert options.pop("as_json") is False
-    assert options.pop("data", None) is None
+    assert options.pop("from_log") is False
+    assert [options.pop(files, None) for files in ("data", "votes", "out")] == [None, None, None]
     assert options == {
         field.target.id: ast.literal_eval(field.value)
         for field in fields

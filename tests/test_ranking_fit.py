@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,19 @@ def test_a_feature_that_was_not_logged_yet_counts_as_nothing() -> None:
         for i, v in enumerate(votes())
     ]
     assert abs(fit_policy(later, ("ranker", "new"), BEFORE).weights.weights["new"]) < 0.5
+
+
+def test_a_vote_counts_by_its_weight_and_one_that_nobody_gave_is_not_measured_on() -> None:
+    """Half of the people are of the other opinion."""
+    others = [replace(vote, dialog_id=f"other {vote.dialog_id}", liked=not vote.liked) for vote in votes()]
+    found = fit_policy([*votes(), *(replace(vote, weight=0.01) for vote in others)], ("ranker", "echo"), BEFORE)
+    assert found.weights.weights["ranker"] > 1
+    undecided = fit_policy([*votes(), *others], ("ranker", "echo"), BEFORE)
+    assert abs(undecided.weights.weights["ranker"]) < 0.3
+    little = [replace(vote, weight=0.01, implicit=True) for vote in others]
+    measured = fit_policy([*votes(), *little], ("ranker", "echo"), BEFORE).facts["auc_on_the_other_half"]
+    assert measured["fitted"]["value"] > 0.9
+    assert found.facts["auc_on_the_other_half"]["fitted"]["value"] < 0.6
 
 
 @pytest.mark.parametrize("few", [[], votes(2), [vote for vote in votes() if vote.liked]])

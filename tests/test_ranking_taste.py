@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,15 @@ def test_the_same_seed_gives_the_same_taste(encoder: Encoder) -> None:
     batch = [(context("cats 1"), [Candidate("Cats!", "x", 0.0)])]
     one, again, other = (train_taste(encoder, VOTES, seed)[0].score(batch) for seed in (1, 1, 2))
     assert one == again != other
+
+
+def test_a_vote_counts_by_its_weight_and_the_check_is_on_what_people_said(encoder: Encoder) -> None:
+    wrong = [replace(v, dialog_id=f"x{v.dialog_id}", liked=not v.liked, weight=0.02, implicit=True) for v in VOTES]
+    taste, facts = train_taste(encoder, [*VOTES, *wrong])
+    assert facts["auc"] > 0.9
+    assert facts["checked"] == train_taste(encoder, VOTES)[1]["checked"]
+    cats, _ = taste.score([(context("cats you have not seen"), [Candidate(r, "x", 0.0) for r in LIKED.values()])])[0]
+    assert cats > 0
 
 
 @pytest.mark.parametrize("votes", [[], VOTES[:1], [vote for vote in VOTES if vote.liked]])

@@ -112,6 +112,21 @@ def test_a_trained_ranker_prefers_what_people_liked(run: RankerTraining) -> None
     assert facts["calibration"] == {OWN: {}}  # the votes that were kept for it are fewer than 50
 
 
+def test_a_rated_reply_counts_by_its_weight(run: RankerTraining) -> None:
+    """Those of a log come beside the files', and here say the opposite."""
+    log = [
+        RatedReply(f"l{i}", "kith", "train", spoken("it rains"), reply, reply == BAD, weight=weight)
+        for i in range(60) for reply, weight in ((GOOD, 0.01), (BAD, 0.01))
+    ]  # fmt: skip
+    train_ranker(run, log)
+    good, bad = scores(run, "it rains", GOOD, BAD)
+    assert good - bad > 1
+    heavy = replace(run, out=run.out.parent / "other", seed=1)
+    train_ranker(heavy, [replace(rating, weight=3.0) for rating in log])
+    good, bad = scores(heavy, "it rains", GOOD, BAD)
+    assert good < bad
+
+
 def test_a_trained_ranker_knows_what_belongs_to_what(run: RankerTraining, talks: Path) -> None:
     assert train_ranker(replace(run, dialogs=(talks,), epochs=0.1))["expected"] == "fitted"
     ranker = CrossEncoderRanker(str(run.out), load_encoder(run.retriever))

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,20 @@ def test_both_shapes_of_rated_replies_are_read(tmp_path: Path, record: dict[str,
     (rating,) = read_ratings(write(tmp_path / "votes.jsonl", record))
     assert (rating.messages, rating.reply, rating.liked) == (SAID[:1], "hello", True)
     assert (rating.source, rating.dialog_id) == ("votes", "votes.jsonl:1")
+
+
+def test_a_rated_reply_may_tell_its_weight_person_time_and_place(tmp_path: Path) -> None:
+    told = {"weight": 0.5, "person": "ann", "at": "2018-05-01T10:00:00+02:00", "turn": 7}
+    with_all, without = read_ratings(write(tmp_path / "votes.jsonl", {**RATING, **told}, RATING))
+    assert (with_all.weight, with_all.person, with_all.turn) == (0.5, "ann", 7)
+    assert with_all.at == datetime(2018, 5, 1, 8, tzinfo=UTC)
+    assert (without.weight, without.person, without.at, without.turn) == (1.0, "", None, -1)
+
+
+@pytest.mark.parametrize("wrong", [{"weight": -1}, {"weight": "much"}, {"at": "yesterday"}, {"turn": []}])
+def test_a_weight_time_or_place_that_is_none_is_named(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(CorpusError, match="line 1"):
+        list(read_ratings(write(tmp_path / "votes.jsonl", {**RATING, **wrong})))
 
 
 def test_a_folder_means_every_jsonl_file_in_it_plain_or_packed_in_order(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli.importing import import_dialogs
 from bot.cli.output import Json, Yes, show_json, show_table
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 dialogs = typer.Typer(help="Look at dialogs.", no_args_is_help=True)
 app.add_typer(dialogs, name="dialogs")
+dialogs.command("import")(import_dialogs)
 
 MOST = 10**9
 """More rows than any log has; far higher numbers no database takes."""

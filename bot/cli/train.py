@@ -1,4 +1,5 @@
-"""`kith train`: retriever, ranker, generator or policy of your own, from public dialogs and from `kith export`."""
+"""`kith train`: retriever, ranker, generator or policy of your own, from public dialogs and from `kith export`, or with
+--from-log straight from the bot's own log (bot/cli/from_log.py)."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,14 +10,18 @@ from typing import Annotated, Literal
 import typer
 
 from bot.cli.folders import model
+from bot.cli.from_log import FromLog, named, train_on_log
 from bot.cli.output import Json, log_to_screen, show_json, show_table
 
 app = typer.Typer(help="Train models.", no_args_is_help=True)
 
 Data = Annotated[
-    list[Path], typer.Option(help="Dialogs: .jsonl(.gz) or .toml files, or folders of them; can be repeated.")
+    list[Path] | None,
+    typer.Option(help="Dialogs: .jsonl(.gz) or .toml files, or folders of them; can be repeated.", show_default=False),
 ]
-Out = Annotated[Path, typer.Option(help="Folder to write; a run that was cut off goes on from there.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder to write; a run that was cut off goes on from there.", show_default=False)
+]
 Base = Annotated[str, typer.Option(help="Folder or hub id of the model to start from.", callback=model)]
 Minutes = Annotated[float, typer.Option(min=0, help="Stop after so long; 0: when it is done.")]
 Seed = Annotated[int, typer.Option(help="Of all that is random.")]
@@ -24,7 +29,8 @@ Seed = Annotated[int, typer.Option(help="Of all that is random.")]
 
 @app.command()
 def retriever(
-    out: Out,
+    context: typer.Context,
+    out: Out = None,
     data: Annotated[list[Path] | None, typer.Option(help="Dialogs, as of the generator.")] = None,
     votes: Annotated[
         list[Path] | None, typer.Option(help="Rated replies; those of the pool tell what is alike.")
@@ -35,16 +41,20 @@ def retriever(
     learning_rate: Annotated[float, typer.Option(min=0)] = 5e-5,
     minutes: Minutes = 0.0,
     seed: Seed = 0,
+    from_log: FromLog = False,
     as_json: Json = False,
 ) -> None:
     """Train the retriever: which message comes next, and which are alike. Use it by KITH_RETRIEVER."""
     with training():
+        if from_log:
+            train_on_log(context, "retriever", as_json)
+            return
         from ranking.train_retriever import RetrieverTraining, train_retriever
 
         run = RetrieverTraining(
             data=tuple(data or ()),
             votes=tuple(votes or ()),
-            out=out,
+            out=named(out, "--out"),
             base=base,
             epochs=epochs,
             batch=batch,
@@ -57,8 +67,9 @@ def retriever(
 
 @app.command()
 def ranker(
-    votes: Annotated[list[Path], typer.Option(help="Rated replies, likewise.")],
-    out: Out,
+    context: typer.Context,
+    votes: Annotated[list[Path] | None, typer.Option(help="Rated replies, likewise.", show_default=False)] = None,
+    out: Out = None,
     data: Annotated[list[Path] | None, typer.Option(help="Dialogs, as of the generator.")] = None,
     base: Base = "",
     retriever: Annotated[str, typer.Option(help="Bi-encoder on whose vectors the ranker stands.", callback=model)] = "",
@@ -68,16 +79,20 @@ def ranker(
     head_rate: Annotated[float, typer.Option(min=0, help="Learning rate of what stands on the BERT.")] = 1e-3,
     minutes: Minutes = 0.0,
     seed: Seed = 0,
+    from_log: FromLog = False,
     as_json: Json = False,
 ) -> None:
     """Train the ranker: which replies earn a 👍. Use it by KITH_RANKER."""
     with training():
+        if from_log:
+            train_on_log(context, "ranker", as_json)
+            return
         from ranking.train import RankerTraining, train_ranker
 
         run = RankerTraining(
             dialogs=tuple(data or ()),
-            votes=tuple(votes),
-            out=out,
+            votes=tuple(named(votes, "--votes")),
+            out=named(out, "--out"),
             base=base,
             retriever=retriever,
             epochs=epochs,
@@ -92,16 +107,24 @@ def ranker(
 
 @app.command()
 def taste(
-    votes: Annotated[list[Path], typer.Option(help="Rated replies: .jsonl(.gz) files, or folders of them.")],
-    out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
+    context: typer.Context,
+    votes: Annotated[
+        list[Path] | None, typer.Option(help="Rated replies: .jsonl(.gz) files, or folders of them.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write (.safetensors).")] = None,
     retriever: Annotated[str, typer.Option(help="The bi-encoder whose vectors it reads.", callback=model)] = "",
     seed: Seed = 0,
+    from_log: FromLog = False,
     as_json: Json = False,
 ) -> None:
     """Train the taste: which replies people like. Half a minute. Use it by KITH_TASTE."""
     from datetime import UTC, datetime
 
     with training():
+        if from_log:
+            train_on_log(context, "taste", as_json)
+            return
+        votes, out = named(votes, "--votes"), named(out, "--out")
         from ranking.encoders import load_encoder
         from ranking.taste import train_taste
         from storage.corpora import read_ratings
@@ -131,8 +154,9 @@ def safety(
 
 @app.command()
 def generator(
-    data: Data,
-    out: Out,
+    context: typer.Context,
+    data: Data = None,
+    out: Out = None,
     base: Base = "",
     encoder: Annotated[
         str, typer.Option(help="BERT that a new model begins with; minilm: the packaged one.", callback=model)
@@ -153,6 +177,7 @@ def generator(
     lang: Annotated[str, typer.Option(help="Language of the dialogs; those of others are left out.")] = "en",
     minutes: Minutes = 0.0,
     seed: Seed = 0,
+    from_log: FromLog = False,
     as_json: Json = False,
 ) -> None:
     """Train the generator: from scratch, from a BERT, or onward from any causal model. Use it by KITH_GENERATOR."""
@@ -161,12 +186,15 @@ def generator(
     if base and encoder:
         raise UserError("Name either --base or --encoder: a model goes on from one of them.")
     with training():
+        if from_log:
+            train_on_log(context, "generator", as_json)
+            return
         from generation.train import GeneratorTraining, train_generator
         from ranking.pretrained import packaged_minilm
 
         run = GeneratorTraining(
-            data=tuple(data),
-            out=out,
+            data=tuple(named(data, "--data")),
+            out=named(out, "--out"),
             base=base,
             encoder=str(packaged_minilm()) if encoder == "minilm" else encoder,
             personas=personas,
@@ -191,16 +219,23 @@ def generator(
 
 @app.command()
 def policy(
-    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+    context: typer.Context,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
     log: Annotated[list[Path] | None, typer.Option(help="Files of `kith export dialogs`; can be repeated.")] = None,
     votes: Annotated[list[Path] | None, typer.Option(help="Public rated replies, where there is no log.")] = None,
     before: Annotated[
         Path | None, typer.Option(help="Weights to start from; default: the ones in the settings.")
     ] = None,
     seed: Seed = 0,
+    from_log: FromLog = False,
     as_json: Json = False,
 ) -> None:
     """Fit the weights of the policy to votes. Use them by KITH_POLICY."""
+    if from_log:
+        with training():
+            train_on_log(context, "policy", as_json)
+            return
+    out = named(out, "--out")
     from bot.settings import UserError, load_settings
     from ranking.encoders import load_encoder
     from ranking.fit import OF_LOG, OF_REPLY, as_votes, fit_policy, save_fit

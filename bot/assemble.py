@@ -28,6 +28,7 @@ from bot.protocols import Scorer, Source
 from bot.retention import pruning
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
+from bot.variants import load_variants
 from generation.generator import GptGenerator
 from generation.sampling import Sampling
 from ranking.danger import lately, sign
@@ -121,6 +122,7 @@ def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | N
         default_persona=known_persona(personas, settings.persona),
         versions=versions,
         moderation=moderation,
+        variant_of=load_variants(settings, weights, encoder, load_generator),
     )
 
 

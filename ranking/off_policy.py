@@ -11,16 +11,16 @@ turn counts w = π/μ times. What is estimated is a ratio of sums over all turns
 q(said) is what a model expects of the reply that was said, q(π) of what the other policy would say: a logistic
 regression of y on the logged features, fitted to the other dialogs (cross-fitted: Chernozhukov et al. 2018).
 
-Most turns have no vote. That is an outcome, not a gap: y is "it was liked" or "it was voted on", 0 or 1 on every turn,
-and approval is the one estimate by the other, what `kith stats` would count if the other policy had talked. So nothing is
-assumed of who votes; whether and how somebody votes may depend on the message, the person and the reply. In a ratio
-the number of turns and Σ w cancel: the approval by IPS and by self-normalised IPS is one number.
+Most turns have no vote. That is an outcome, not a gap: y is "it was liked" or "it was voted on", 0 or 1 on every
+turn, and approval is the one estimate by the other, what `kith stats` would count if the other policy had talked. So
+nothing is assumed of who votes; whether and how somebody votes may depend on the message, the person and the reply. In
+a ratio the number of turns and Σ w cancel: the approval by IPS and by self-normalised IPS is one number.
 
 What is assumed: the draw was logged truly, and a reply does not change which messages come later in the dialog (a
 turn is judged in the place to which the logging policy led).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from ranking.policy import ScoringPolicy
+from ranking.policy import Weights
 from storage.dialog import Decision
 from storage.estimates import Estimate, Floats, Ratio, ratio
 
@@ -64,8 +64,9 @@ class Log:
     """The candidate that each turn said."""
     drawn: Floats
     """With which probability each candidate could be drawn."""
+    names: Sequence[str]
     features: Floats
-    """Shape (candidates, features), standardised, 0 for what is not a number."""
+    """By `names`, shape (candidates, features); 0 where one was not logged, not finite where it was no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Target:
 
     name: str
     figures: Mapping[str, Mapping[str, Estimate]]
-    """By method: `approval`, its `difference` to what the log had, `likes a turn`, `votes a turn`; empty when refused."""
+    """By method `approval`, its `difference` to what the log had, `likes a turn`, `votes a turn`; none when refused."""
     effective_votes: float
     """How many votes of its own the weighted ones are worth (Kish): (Σ w)² / Σ w² over voted turns."""
     unsupported: float
@@ -83,39 +84,62 @@ class Target:
     """Why there are no figures: one sentence."""
 
 
-def log_of(decisions: Sequence[Decision], dialogs: Sequence[str], votes: Sequence[int]) -> Log:
-    """Turns on which a policy decided (`chosen` is not None), with the dialog and the vote (1, -1, or 0 for none) of
-    each."""
-    rows = [scored for decision in decisions for scored in decision.ranked]
-    names = sorted({name for row in rows for name in row.features})
-    features = np.array([[row.features.get(name, 0.0) for name in names] for row in rows]).reshape(len(rows), -1)
-    features[~np.isfinite(features)] = 0.0
-    spread = features.std(axis=0) if rows else np.ones(len(names))
-    counts = [len(decision.ranked) for decision in decisions]
-    first = np.cumsum([0, *counts], dtype=np.intp)[:-1]
+def log_of(turns: Iterable[tuple[str, Decision, int]]) -> Log:
+    """Turns on which a policy decided (`chosen` is not None): dialog, decision, and vote, over or under 0, or 0 for
+    none."""
+    names: dict[str, int] = {}
+    dialogs: list[str] = []
+    votes, said, rows = [], [], []
+    drawn: list[float] = []
+    for dialog, decision, vote in turns:
+        for scored in decision.ranked:
+            for name in scored.features:
+                names.setdefault(name, len(names))
+        said.append(len(drawn) + (decision.chosen or 0))
+        drawn += (scored.probability for scored in decision.ranked)
+        rows.append(np.array([[scored.features.get(name, 0.0) for name in names] for scored in decision.ranked]))
+        dialogs.append(dialog)
+        votes.append(vote)
+    features = np.zeros((len(drawn), len(names)))
+    ends = np.cumsum([len(row) for row in rows], dtype=np.intp)
+    for end, row in zip(ends, rows, strict=True):  # a feature may have come up later than the first turns
+        features[end - len(row) : end, : row.shape[1]] = row
     return Log(
         dialogs,
         np.array([float(vote > 0) for vote in votes]),
         np.array([float(vote != 0) for vote in votes]),
-        np.repeat(np.arange(len(decisions)), counts),
-        first + np.array([decision.chosen for decision in decisions], dtype=np.intp),
-        np.array([row.probability for row in rows]),
-        (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0) if rows else features,
+        np.repeat(np.arange(len(rows)), np.array([len(row) for row in rows], dtype=np.intp)),
+        np.array(said, dtype=np.intp),
+        np.array(drawn),
+        tuple(names),
+        features,
     )
 
 
-def probabilities(decisions: Sequence[Decision], policy: ScoringPolicy) -> Floats:
-    """With which probability a policy would draw each candidate of each turn, shape (candidates,)."""
-    drawn: list[float] = []
-    for decision in decisions:
-        names = {name for scored in decision.ranked for name in scored.features}
-        features = {name: [scored.features.get(name, 0.0) for scored in decision.ranked] for name in names}
-        drawn += (s.probability for s in policy.scored([scored.candidate for scored in decision.ranked], features))
-    return np.array(drawn)
+def chances(log: Log, weights: Weights, temperature: float, ranker: Floats | None = None) -> Floats:
+    """With which probability a policy would have drawn each candidate, shape (candidates,), as `ScoringPolicy` does;
+    all 0 on a turn on which it has nothing to say. `ranker`: what another ranker says of each candidate."""
+    columns = dict(zip(log.names, log.features.T, strict=True))
+    if ranker is not None:
+        columns["ranker"] = ranker
+    none = np.zeros(len(log.turn))
+    with np.errstate(invalid="ignore", over="ignore"):
+        totals = sum((weight * columns.get(name, none) for name, weight in weights.weights.items()), start=none)
+    sound = np.isfinite(np.stack([totals, *columns.values()])).all(axis=0)
+    for name, limit in weights.vetoes.items():
+        sound &= ~(columns.get(name, none) >= limit)
+    best = np.full(len(log.said), -np.inf)
+    np.maximum.at(best, log.turn[sound], totals[sound])
+    behind = totals[sound] - best[log.turn[sound]]
+    raised = np.zeros(len(log.turn))
+    raised[sound] = np.exp(behind / temperature) if temperature else (behind == 0).astype(float)
+    whole = np.bincount(log.turn, raised, minlength=len(log.said))
+    made: Floats = raised / np.where(whole > 0, whole, 1.0)[log.turn]
+    return made
 
 
 def evaluate(log: Log, target: Floats, name: str, expected: tuple[Floats, Floats] | None = None) -> Target:
-    """How the policy with these `probabilities` would have done. `expected`: what `rewards` made of the log, so that
+    """How the policy with these `chances` would have done. `expected`: what `rewards` made of the log, so that
     several policies share it."""
     weights = target[log.said] / log.drawn[log.said]
     voting = weights * log.voted
@@ -156,10 +180,14 @@ def rewards(log: Log) -> tuple[Floats, Floats]:
     order = {dialog: place for place, dialog in enumerate(dict.fromkeys(log.dialogs))}
     folds = np.random.default_rng(0).permutation(np.arange(len(order)) % FOLDS)
     fold = folds[[order[dialog] for dialog in log.dialogs]]
-    return _expected(log, log.liked, fold), _expected(log, log.voted, fold)
+    features = np.where(np.isfinite(log.features), log.features, 0.0)
+    spread = features.std(axis=0)
+    features = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    liked, voted = (_expected(log, features, outcome, fold) for outcome in (log.liked, log.voted))
+    return liked, voted
 
 
-def _expected(log: Log, outcome: Floats, fold: Ints) -> Floats:
+def _expected(log: Log, features: Floats, outcome: Floats, fold: Ints) -> Floats:
     found = np.zeros(len(log.turn))
     for part in range(FOLDS):
         learnt, told = fold != part, fold[log.turn] == part
@@ -167,15 +195,15 @@ def _expected(log: Log, outcome: Floats, fold: Ints) -> Floats:
         if known.min(initial=1.0) == known.max(initial=0.0):  # nothing to tell apart
             found[told] = known.mean() if len(known) else 0.0
             continue
-        model = LogisticRegression(C=1.0, max_iter=500).fit(log.features[log.said[learnt]], known)
+        model = LogisticRegression(C=1.0, max_iter=500).fit(features[log.said[learnt]], known)
         if told.any():
-            found[told] = model.predict_proba(log.features[told])[:, 1]
+            found[told] = model.predict_proba(features[told])[:, 1]
     return found
 
 
 def _doubly_robust(log: Log, target: Floats, weights: Floats, outcome: Floats, expected: Floats) -> Floats:
     """Each turn's part of the sum."""
-    would: Floats = np.bincount(log.turn, target * expected, minlength=len(outcome))
+    would = np.bincount(log.turn, target * expected, minlength=len(outcome)).astype(np.float64)
     parts: Floats = would + weights * (outcome - expected[log.said])
     return parts
 

@@ -45,23 +45,20 @@ class ScoringPolicy:
 
     def __call__(self, candidates: Sequence[Candidate], features: Mapping[str, Sequence[float]]) -> Decision:
         """Ranks, vetoes, draws. `chosen` is None and `reply` empty when nothing is left to say."""
-        scored = self.scored(candidates, features)
-        ranked = sorted(scored, key=lambda each: (bool(each.veto), -each.total))
-        if all(each.veto for each in ranked):
-            return Decision("", "fallback", tuple(ranked), None)
-        chosen = self.random.choices(range(len(ranked)), [each.probability for each in ranked])[0]
-        return Decision(ranked[chosen].candidate.text, "policy", tuple(ranked), chosen)
-
-    def scored(self, candidates: Sequence[Candidate], features: Mapping[str, Sequence[float]]) -> list[Scored]:
-        """The candidates in their order, with totals, vetoes, and the probabilities with which each may be drawn; these
-        are all 0 when nothing is left to say."""
         rows = [{name: float(values[i]) for name, values in features.items()} for i in range(len(candidates))]
         totals = [sum(weight * row.get(name, 0.0) for name, weight in self.weights.weights.items()) for row in rows]
         vetoes = [self._veto(row, total) for row, total in zip(rows, totals, strict=True)]
         probabilities = softmax(
             [t if not v else -math.inf for t, v in zip(totals, vetoes, strict=True)], self.temperature
         )
-        return list(map(Scored, candidates, rows, totals, probabilities, vetoes))
+        ranked = sorted(
+            map(Scored, candidates, rows, totals, probabilities, vetoes),
+            key=lambda scored: (bool(scored.veto), -scored.total),
+        )
+        if all(vetoes):
+            return Decision("", "fallback", tuple(ranked), None)
+        chosen = self.random.choices(range(len(ranked)), [scored.probability for scored in ranked])[0]
+        return Decision(ranked[chosen].candidate.text, "policy", tuple(ranked), chosen)
 
     def _veto(self, row: Mapping[str, float], total: float) -> str:
         for name, limit in self.weights.vetoes.items():

@@ -83,8 +83,8 @@ def share(hits: int, of: int) -> Estimate:
 
 
 def ratio(of: Ratio, groups: Sequence[str], less: Ratio | None = None, seed: int = 0) -> Estimate:
-    """Sum by sum, such as likes by votes; with `less`, the difference to another ratio of the same items. `groups` names
-    each item's dialog or person.
+    """Sum by sum, such as likes by votes; with `less`, the difference to another ratio of the same items. `groups`
+    names each item's dialog or person.
 
     The interval is a bootstrap-t (Efron & Tibshirani 1993, chapter 12.5): in each resample the figure's distance from
     the whole one's is divided by its own standard error, which the sums tell as well. In a world where the truth is
@@ -101,7 +101,8 @@ def ratio(of: Ratio, groups: Sequence[str], less: Ratio | None = None, seed: int
     draw = np.random.default_rng(seed)
     distances = []
     for _ in range(RESAMPLES // AT_ONCE):
-        drawn = np.stack([np.bincount(draw.integers(count, size=count), minlength=count) for _ in range(AT_ONCE)])
+        times = [np.bincount(draw.integers(count, size=count), minlength=count) for _ in range(AT_ONCE)]
+        drawn = np.stack(times).astype(np.float64)
         again, spread = _ratio(drawn @ sums, drawn @ squares)
         with np.errstate(divide="ignore", invalid="ignore"):
             distances.append(np.where(spread > 0, (again - value) / spread, math.nan))
@@ -110,8 +111,8 @@ def ratio(of: Ratio, groups: Sequence[str], less: Ratio | None = None, seed: int
 
 
 def _ratio(sums: Floats, squares: Floats) -> tuple[Floats, Floats]:
-    """The figure, and its standard error to first order, from the sums over groups of columns, shape (..., columns), and
-    of their products, shape (..., columns²)."""
+    """The figure, and its standard error to first order, from the sums over groups of columns, shape (..., columns),
+    and of their products, shape (..., columns²)."""
     pairs = sums.reshape(*sums.shape[:-1], -1, 2)
     signs = np.array([1.0, -1.0])[: pairs.shape[-2]]
     with np.errstate(divide="ignore", invalid="ignore"):

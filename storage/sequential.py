@@ -42,9 +42,7 @@ class Verdict:
     word: Word
 
 
-def compare(
-    likes: Floats, votes: Floats, other_likes: Floats, other_votes: Floats, comparisons: int = 1
-) -> Verdict:
+def compare(likes: Floats, votes: Floats, other_likes: Floats, other_votes: Floats, comparisons: int = 1) -> Verdict:
     """A variant's approval less another one's. The arrays have a number for each person; people without votes count
     for nothing. `comparisons`: how many variants are compared to that other one; each gets its share of ALPHA."""
     if min(np.count_nonzero(votes), np.count_nonzero(other_votes)) < FEWEST:

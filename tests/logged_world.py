@@ -68,6 +68,7 @@ def talked(world: World, draw: np.random.Generator, policy: tuple[Floats, float]
         np.repeat(np.arange(turns), candidates),
         said,
         drawn.ravel(),
+        [f"feature {number}" for number in range(FEATURES)],
         world.features.reshape(-1, FEATURES),
     )
 

@@ -11,8 +11,8 @@ from storage.sequential import compare
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """`newcomers` a day for `days`; their votes' rate `approval` on average, the less `agreement` the more people differ
-    (a beta distribution's sum); votes a day lognormal with `busyness`."""
+    """`newcomers` a day for `days`; of their votes `approval` are likes on average, and the less `agreement` (a beta
+    distribution's sum) the more people differ; votes a day are lognormal with `busyness`."""
 
     newcomers: int
     days: int

@@ -29,7 +29,7 @@ OWNERS = {
 SHARED = ("storage.dialog", "storage.corpora", "storage.estimates")
 """What ranking and generation know of ours besides themselves."""
 
-COMPOSERS = ("bot.assemble", "bot.ablation", "bot.doctor", "bot.cli")
+COMPOSERS = ("bot.assemble", "bot.ablation", "bot.doctor", "bot.variants", "bot.cli")
 """What in bot/ may name concrete parts; everything else knows the values and the seams."""
 
 SEEN_BY_FRONT_ENDS = {

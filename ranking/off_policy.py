@@ -132,7 +132,11 @@ def chances(log: Log, weights: Weights, temperature: float, ranker: Floats | Non
     np.maximum.at(best, log.turn[sound], totals[sound])
     behind = totals[sound] - best[log.turn[sound]]
     raised = np.zeros(len(log.turn))
-    raised[sound] = np.exp(behind / temperature) if temperature else (behind == 0).astype(float)
+    if temperature:
+        raised[sound] = np.exp(behind / temperature)
+    else:
+        winners = np.flatnonzero(sound)[behind == 0]
+        raised[winners[np.unique(log.turn[winners], return_index=True)[1]]] = 1  # the first of equals
     whole = np.bincount(log.turn, raised, minlength=len(log.said))
     made: Floats = raised / np.where(whole > 0, whole, 1.0)[log.turn]
     return made

@@ -62,10 +62,11 @@ def radius(error: float, alpha: float = ALPHA) -> float:
 
 
 def _rate(likes: Floats, votes: Floats) -> tuple[float, float]:
-    """A rate and its variance over people. Two people more, of whom one liked what the other did not, keep the
-    variance over 0 where all agree (as Agresti & Coull do for one share)."""
+    """A rate and its variance over people, with the jackknife's correction (HC3, MacKinnon & White 1985): somebody with
+    most of the votes makes the rate their own, and would seem to agree with it. Two people more, of whom one liked
+    what the other did not, keep the variance over 0 where all agree (as Agresti & Coull do for one share)."""
     likes, votes = np.append(likes, [1.0, 0.0]), np.append(votes, [1.0, 1.0])
     rate = float(likes.sum() / votes.sum())
-    people = np.count_nonzero(votes)
-    spread = float(((likes - rate * votes) ** 2).sum())
-    return rate, spread / votes.sum() ** 2 * people / (people - 1)
+    shares = votes / votes.sum()
+    spread = ((likes / votes.sum() - rate * shares) / (1 - shares)) ** 2
+    return rate, float(spread.sum())

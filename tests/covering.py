@@ -34,7 +34,7 @@ def off_policy(repeats: int, dialogs: int) -> None:
     for repeat in tqdm(range(repeats), disable=None):
         draw = np.random.default_rng([1, dialogs, repeat])
         world = make_world(draw, dialogs)
-        log = talked(world, draw)
+        log = talked(world, draw, chances(world, LOGGING))
         expected = rewards(log)
         for name, policy in TARGETS.items():
             found = evaluate(log, chances(world, policy).ravel(), name, expected)

@@ -54,10 +54,9 @@ def chances(world: World, policy: tuple[Floats, float]) -> Floats:
     return made
 
 
-def talked(world: World, draw: np.random.Generator, policy: tuple[Floats, float] = LOGGING) -> Log:
-    """What the log of a bot with that policy is."""
+def talked(world: World, draw: np.random.Generator, drawn: Floats) -> Log:
+    """What the log of a bot is that draws with these chances."""
     turns, candidates, _ = world.features.shape
-    drawn = chances(world, policy)
     chosen = np.minimum((draw.random((turns, 1)) > drawn.cumsum(axis=1)).sum(axis=1), candidates - 1)
     said = np.arange(turns) * candidates + chosen
     voted = (draw.random(turns) < world.voted.ravel()[said]).astype(float)

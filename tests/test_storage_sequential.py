@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from looking import Experiment, looked
 
+from storage.estimates import Floats
 from storage.sequential import ALPHA, FEWEST, compare, radius
 
 MONTH = Experiment(newcomers=8, days=30, approval=0.6, agreement=2, busyness=1.0)
@@ -23,7 +24,7 @@ def test_a_difference_that_is_there_is_told_in_time() -> None:
     assert sum(0 < day <= 30 for day in days) >= 14
 
 
-def people(count: int, liked: float) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], ...]:
+def people(count: int, liked: float) -> tuple[Floats, Floats]:
     """Four votes each, of which so many are likes on the whole."""
     votes = np.full(count, 4.0)
     return np.random.default_rng(0).binomial(4, liked, count).astype(float), votes

@@ -214,12 +214,7 @@ def _doubly_robust(log: Log, target: Floats, weights: Floats, outcome: Floats, e
 
 def _figures(log: Log, likes: Ratio, votes: Ratio) -> dict[str, Estimate]:
     shares = {"approval": (likes[0], votes[0]), "likes a turn": likes, "votes a turn": votes}
-    return {name: _share(ratio(of, log.dialogs)) for name, of in shares.items()}
-
-
-def _share(found: Estimate) -> Estimate:
-    """An interval knows nothing of 0 and 1."""
-    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high))
+    return {name: ratio(of, log.dialogs, least=0.0, most=1.0) for name, of in shares.items()}
 
 
 def _refusal(log: Log, target: Floats, effective: float, unsupported: float) -> str:

@@ -82,21 +82,28 @@ def share(hits: int, of: int) -> Estimate:
     return Estimate(value, max(0.0, middle - spread), min(1.0, middle + spread))
 
 
-def ratio(of: Ratio, groups: Sequence[str], less: Ratio | None = None, seed: int = 0) -> Estimate:
+def ratio(
+    of: Ratio,
+    groups: Sequence[str],
+    less: Ratio | None = None,
+    seed: int = 0,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> Estimate:
     """Sum by sum, such as likes by votes; with `less`, the difference to another ratio of the same items. `groups`
     names each item's dialog or person.
 
     The interval is a bootstrap-t (Efron & Tibshirani 1993, chapter 12.5): in each resample the figure's distance from
     the whole one's is divided by its own standard error, which the sums tell as well. In a world where the truth is
-    known, with 50 dialogs, it held the truth 95 times in 100 where plain percentiles held it 92 times. It is NONE's
-    where all groups are alike.
+    known, with 50 dialogs, it held the truth 95 times in 100 where plain percentiles held it 92 times. It ends at
+    `least` and `most`, and has no ends (nan) where all groups are alike.
     """
     _, places = np.unique(np.asarray(groups), return_inverse=True)
     count = int(places.max()) + 1 if len(places) else 0
     sums = np.stack([np.bincount(places, column, count) for column in (*of, *(less or ()))], axis=1)
     squares = (sums[:, :, None] * sums[:, None, :]).reshape(count, -1)
     value, error = _ratio(sums.sum(0), squares.sum(0))
-    if not error > 0:
+    if not error > 1e-9 * abs(value):  # what rounding leaves
         return Estimate(float(value), math.nan, math.nan)
     draw = np.random.default_rng(seed)
     distances = []
@@ -107,7 +114,8 @@ def ratio(of: Ratio, groups: Sequence[str], less: Ratio | None = None, seed: int
         with np.errstate(divide="ignore", invalid="ignore"):
             distances.append(np.where(spread > 0, (again - value) / spread, math.nan))
     low, high = np.nanpercentile(np.concatenate(distances), [2.5, 97.5])
-    return Estimate(float(value), float(value - high * error), float(value - low * error))
+    ends = np.clip([value - high * error, value - low * error], least, most)
+    return Estimate(float(value), float(ends[0]), float(ends[1]))
 
 
 def _ratio(sums: Floats, squares: Floats) -> tuple[Floats, Floats]:

@@ -148,8 +148,7 @@ def _over_people(tops: Floats, bottoms: Floats, most: float = math.inf) -> Estim
     people = bottoms > 0
     if people.sum() < FEWEST:
         return Estimate(float(tops.sum() / bottoms.sum()), math.nan, math.nan)
-    found = ratio((tops, bottoms), [str(number) for number in range(len(tops))])
-    return Estimate(found.value, max(0.0, found.low), min(most, found.high))
+    return ratio((tops, bottoms), [str(number) for number in range(len(tops))], least=0.0, most=most)
 
 
 def _seconds(replies: Sequence[_Reply], shares: tuple[float, float] = (0.5, 0.95)) -> list[Estimate]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+COUNTS = ("people", "dialogs", "turns", "likes", "dislikes")
 FIGURES = ("approval", "dialogs_a_person", "turns_a_dialog", "sent_back", "seconds_median", "seconds_95")
 
 
@@ -44,12 +45,12 @@ def experiments(
 
 
 def show(experiment: "Experiment") -> None:
-    """Counts, figures, and what is to be said of each variant but the first."""
-    counts = ((v.name, v.people, v.dialogs, v.turns, v.likes, v.dislikes) for v in experiment.variants)
-    show_table(("variant", "#people", "#dialogs", "#turns", "#👍", "#👎"), counts, f"Experiment {experiment.name}")
-    figures = ((v.name, *(cell(getattr(v, figure)) for figure in FIGURES)) for v in experiment.variants)
-    show_table(("variant", *(f"#{figure.replace('_', ' ')}" for figure in FIGURES)), figures)
-    first, *others = experiment.variants
+    """Counts and figures down, variants across, and what is to be said of each variant but the first."""
+    variants = experiment.variants
+    rows: list[tuple[object, ...]] = [(name, *(getattr(v, name) for v in variants)) for name in COUNTS]
+    rows += ((name.replace("_", " "), *(cell(getattr(v, name)) for v in variants)) for name in FIGURES)
+    show_table(("", *(f"#{variant.name}" for variant in variants)), rows, f"Experiment {experiment.name}")
+    first, *others = variants
     for variant in others:
         typer.echo(sentence(variant, first.name))
 

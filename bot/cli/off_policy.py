@@ -25,7 +25,8 @@ Turns: TypeAlias = "Callable[[], Iterator[Decided]]"
 AT_ONCE = 16
 """Turns whose candidates a ranker reads in one pass."""
 
-FIGURES = ("approval", "difference", "likes a turn", "votes a turn")
+FIGURES = ("approval", "difference", "likes a turn")
+"""What the table shows; --json has `votes a turn` as well."""
 
 
 @app.command("off-policy")
@@ -94,14 +95,14 @@ def judged(
     """The policy of the settings, and with each of these in place of what the settings name. Raises PolicyError,
     ModelError."""
     from ranking.off_policy import chances, evaluate, rewards
-    from ranking.policy import ScoringPolicy, load_weights
+    from ranking.policy import load_weights
     from ranking.safety import guarded
 
     def weights(file: Path | None) -> "Weights":
         return guarded(load_weights(file)) if settings.safety == "on" else load_weights(file)
 
     now, drawn = weights(settings.policy), settings.exploration
-    targets = {f"settings: {ScoringPolicy(now, drawn).version}": chances(log, now, drawn)}
+    targets = {"your settings": chances(log, now, drawn)}
     targets |= {f"policy {file}": chances(log, weights(file), drawn) for file in policies}
     targets |= {f"temperature {value:g}": chances(log, now, value) for value in temperatures}
     for name in rankers:
@@ -148,10 +149,11 @@ def show(counts: Mapping[str, int], then: "Mapping[str, Estimate]", found: "Sequ
 
     rows: list[tuple[object, ...]] = [("as logged", "", "", *(cell(then.get(name, NONE)) for name in FIGURES))]
     for target in found:
-        worth = f"{target.effective_votes:.0f}"
+        start = target.name, f"{target.effective_votes:.0f}"
         for method, figures in target.figures.items():
             shown = (cell(figures[name], signed=name == "difference") for name in FIGURES)
-            rows.append((target.name, worth, method, *shown))
+            rows.append((*start, method, *shown))
+            start = "", ""
     title = f"{counts['turns']} turns of {counts['dialogs']} dialogs, {counts['votes']} votes"
     show_table(("who decides", "#votes' worth", "by", *(f"#{name}" for name in FIGURES)), rows, title)
     for target in found:

@@ -171,7 +171,6 @@ def test_settings_a_policy_and_temperatures_are_judged_on_the_bots_own_log(
     good, bad = (targets[f"policy {name}.json"]["figures"] for name in ("good", "bad"))
     for method in ("IPS", "self-normalised", "doubly robust"):
         assert good[method]["approval"]["value"] > found["as logged"]["approval"]["value"] + 0.03
-        assert good[method]["difference"]["low"] > 0
         assert bad[method]["approval"]["value"] < good[method]["approval"]["value"] - 0.1
 
 

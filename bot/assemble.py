@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ from bot.pipeline import Pipeline
 from bot.protocols import Scorer, Source
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
+from bot.variants import load_variants
 from generation.generator import GptGenerator
 from generation.sampling import Sampling
 from ranking.danger import lately, sign
@@ -168,6 +170,7 @@ def pipeline_of(parts: Parts, store: SqlDialogStore) -> Pipeline:
         default_persona=known_persona(personas, settings.persona),
         versions=versions,
         moderation=moderation,
+        variant_of=load_variants(settings, weights, parts.encoder, load_generator),
     )
 
 

@@ -63,6 +63,7 @@ def examine() -> Iterator[Check]:
         ("ranker", ranker, "Correct KITH_RANKER, or make one by `kith train ranker`."),
         ("taste", taste, "Correct KITH_TASTE, or make one by `kith train taste`."),
         ("policy", policy, "Correct KITH_POLICY, or leave it out for the shipped one."),
+        ("experiment", experiment, "Correct KITH_VARIANTS, or leave it out: then everybody gets the same."),
         ("safety", safety, "Correct KITH_SAFETY_MODEL and KITH_HELP_LINES, or leave them out."),
         ("Telegram", telegram, "Until then, `kith chat` talks in this terminal."),
     ):
@@ -171,6 +172,19 @@ def policy(settings: Settings) -> str:
     if unknown:
         raise Unfit(f"Nothing computes the features {', '.join(sorted(unknown))}.")
     return f"{loaded.version}, from {settings.policy or SHIPPED}"
+
+
+def experiment(settings: Settings) -> str:
+    """Loads what the variants have of their own."""
+    from bot.assemble import load_generator
+    from bot.variants import load_variants
+    from ranking.encoders import load_encoder
+    from ranking.policy import load_weights
+
+    if not settings.variants:
+        return "none: everybody gets the same"
+    load_variants(settings, load_weights(settings.policy), load_encoder(settings.retriever), load_generator)
+    return f"{settings.experiment}: {', '.join(f'{v.name} ({v.weight:g})' for v in settings.variants)}"
 
 
 def safety(settings: Settings) -> str:

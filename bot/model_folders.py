@@ -35,6 +35,25 @@ def check_model(name: str) -> None:
             _check_config(file)
 
 
+def home(path: Path) -> Path:
+    """With ~ filled in. Raises ValueError for the ~ of somebody who is not there, and for what no path can hold."""
+    if "\0" in str(path):
+        raise ValueError("a path cannot hold the character NUL")
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
+
+
+def model_name(name: str) -> str:
+    """A name that can only be a folder's is one: a hub's client would speak of repositories. Raises ValueError."""
+    folder = home(Path(name))
+    if name.startswith(("/", "./", "../", "~")) and not folder.is_dir():
+        raise ValueError(f"there is no folder {name}")
+    check_model(str(folder) if name else "")
+    return str(folder) if name.startswith("~") else name
+
+
 def _files(folder: Path, deep: int) -> Iterator[Path]:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir(follow_symlinks=False):

@@ -2,7 +2,8 @@
 
 Sources propose, scorers turn proposals into named numbers, the policy decides, the store keeps all of it. A source or a
 scorer that fails costs its candidates or its feature, never the person's answer. One that hangs holds its caller; while
-it does, another caller goes on without it. What is moderated reaches no model.
+it does, another caller goes on without it. What is moderated reaches no model. In an experiment people have parts of
+their own: what several share is asked once for all of them.
 """
 
 import logging
@@ -10,17 +11,34 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from bot.protocols import DialogStore, Fallback, Moderation, Policy, Scorer, Source
+from bot.protocols import DialogStore, Fallback, Moderation, Policy, Scorer, Source, Variant
 from storage.dialog import Asked, Candidate, Context, Decision, Scored, Turn, new_id
 
 log = logging.getLogger(__name__)
+
+Part = TypeVar("Part", Source, Scorer)
+
+
+@dataclass(slots=True)
+class Work:
+    """A message on its way through the parts, and what they made of it so far."""
+
+    asked: Asked
+    context: Context
+    variant: Variant
+    moderated: Candidate | None = None
+    candidates: list[Candidate] = field(default_factory=list)
+    features: dict[str, Sequence[float]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Pipeline:
     """`personas`: by name, what the assistant is told about itself. `versions`: what decides, by name, for the log; it
-    is asked for each batch, since parts may change while the bot runs, though not within a batch."""
+    is asked for each batch, since parts may change while the bot runs, though not within a batch. `variant_of`: what is
+    different for a person, by their id."""
 
     store: DialogStore
     sources: Mapping[str, Source]
@@ -31,46 +49,53 @@ class Pipeline:
     default_persona: str
     versions: Callable[[], Mapping[str, str]]
     moderation: Moderation | None = None
-    busy: set[str] = field(default_factory=set)
+    variant_of: Callable[[str], Variant] | None = None
+    busy: set[Source | Scorer] = field(default_factory=set)
     """Sources and scorers at work."""
 
     def answer(self, batch: Sequence[Asked]) -> list[Turn | LookupError]:
         """One logged turn for each message, in their order, with one pass through each model for all of them. A message
         that was forgotten in between has the store's error in its place: the others still want their answer."""
-        contexts = [self._context(asked) for asked in batch]
-        known = [(asked, c) for asked, c in zip(batch, contexts, strict=True) if isinstance(c, Context)]
-        turns = iter(self._turns(known))
-        return [next(turns) if isinstance(context, Context) else context for context in contexts]
+        known = [self._begin(asked) for asked in batch]
+        turns = iter(self._turns([work for work in known if isinstance(work, Work)]))
+        return [next(turns) if isinstance(work, Work) else work for work in known]
 
-    def _turns(self, known: Sequence[tuple[Asked, Context]]) -> list[Turn | LookupError]:
+    def _begin(self, asked: Asked) -> Work | LookupError:
+        try:
+            context = self.store.context(asked)
+        except LookupError as forgotten:
+            return forgotten
+        variant = self.variant_of(asked.person_id) if self.variant_of else Variant()
+        default = variant.persona or self.default_persona
+        name = context.persona if context.persona in self.personas else default
+        return Work(asked, replace(context, persona=self.personas.get(name, "")), variant)
+
+    def _turns(self, known: Sequence[Work]) -> list[Turn | LookupError]:
         versions = self.versions()
-        seconds: dict[str, float] = {}
-        moderated = self._moderate(known, seconds)
-        contexts = [context for (_, context), reply in zip(known, moderated, strict=True) if reply is None]
-        proposals = self._propose(contexts, seconds)
-        considered = zip(proposals, self._score(contexts, proposals, seconds), strict=True)
+        self._moderate(known)
+        considered = [work for work in known if work.moderated is None]
+        self._propose(considered)
+        self._score(considered)
         turns: list[Turn | LookupError] = []
-        for (asked, context), reply in zip(known, moderated, strict=True):
+        for work in known:
             started = time.perf_counter()
-            decision = settled(reply) if reply else self._decide(asked, context, *next(considered))
-            spent = {**seconds, "policy": time.perf_counter() - started}
-            turn = Turn(new_id(), asked, context.last, decision, versions, spent)
+            decision = settled(work.moderated) if work.moderated else self._decide(work)
+            work.seconds["policy"] = time.perf_counter() - started
+            decided_by = {**versions, **work.variant.versions}
+            turn = Turn(new_id(), work.asked, work.context.last, decision, decided_by, work.seconds)
             turns.append(self._logged(turn))
         return turns
 
-    def _moderate(
-        self, known: Sequence[tuple[Asked, Context]], seconds: dict[str, float]
-    ) -> Sequence[Candidate | None]:
+    def _moderate(self, known: Sequence[Work]) -> None:
         if self.moderation is None:
-            return [None] * len(known)
-        started = time.perf_counter()
-        moderated: Sequence[Candidate | None] = [None] * len(known)
-        try:
-            moderated = self.moderation([(context, asked.language) for asked, context in known])
-        except Exception:  # the checks of candidates are still there
-            log.exception("moderation failed")
-        seconds["moderation"] = time.perf_counter() - started
-        return moderated
+            return
+        with timed("moderation", known):
+            try:
+                replies = self.moderation([(work.context, work.asked.language) for work in known])
+                for work, reply in zip(known, replies, strict=True):
+                    work.moderated = reply
+            except Exception:  # the checks of candidates are still there
+                log.exception("moderation failed")
 
     def _logged(self, turn: Turn) -> Turn | LookupError:
         try:
@@ -79,63 +104,64 @@ class Pipeline:
             return forgotten
         return turn
 
-    def _context(self, asked: Asked) -> Context | LookupError:
-        try:
-            context = self.store.context(asked)
-        except LookupError as forgotten:
-            return forgotten
-        name = context.persona if context.persona in self.personas else self.default_persona
-        return replace(context, persona=self.personas.get(name, ""))
+    def _propose(self, works: Sequence[Work]) -> None:
+        for name, source, sharing in shared([({**self.sources, **work.variant.sources}, work) for work in works]):
+            with timed(name, sharing):
+                try:
+                    with self._alone(name, source):
+                        proposals = source([work.context for work in sharing])
+                        for work, more in zip(sharing, proposals, strict=True):
+                            work.candidates += more
+                except Exception:  # whatever a model raises, the other sources answer
+                    log.exception("the source %s failed", name)
 
-    def _propose(self, contexts: Sequence[Context], seconds: dict[str, float]) -> list[list[Candidate]]:
-        proposals: list[list[Candidate]] = [[] for _ in contexts]
-        for name, source in self.sources.items() if contexts else ():
-            started = time.perf_counter()
-            try:
-                with self._alone(name):
-                    for known, more in zip(proposals, source(contexts), strict=True):
-                        known += more
-            except Exception:  # whatever a model raises, the other sources answer
-                log.exception("the source %s failed", name)
-            seconds[name] = time.perf_counter() - started
-        return proposals
-
-    def _score(
-        self, contexts: Sequence[Context], proposals: Sequence[Sequence[Candidate]], seconds: dict[str, float]
-    ) -> list[dict[str, Sequence[float]]]:
-        batch = list(zip(contexts, proposals, strict=True))
-        features: list[dict[str, Sequence[float]]] = [{} for _ in batch]
-        for name, scorer in self.scorers.items() if contexts else ():
-            started = time.perf_counter()
-            try:
-                with self._alone(name):
-                    for values, candidates, scores in zip(features, proposals, scorer(batch), strict=True):
-                        if len(scores) != len(candidates):
-                            raise ValueError(f"{len(scores)} scores for {len(candidates)} candidates")
-                        values[name] = scores
-            except Exception:  # a feature that is missing counts as 0; the turn goes on without it
-                log.exception("the scorer %s failed", name)
-            seconds[name] = time.perf_counter() - started
-        return features
+    def _score(self, works: Sequence[Work]) -> None:
+        for name, scorer, sharing in shared([({**self.scorers, **work.variant.scorers}, work) for work in works]):
+            with timed(name, sharing):
+                try:
+                    with self._alone(name, scorer):
+                        scores = scorer([(work.context, work.candidates) for work in sharing])
+                        for work, values in zip(sharing, scores, strict=True):
+                            if len(values) != len(work.candidates):
+                                raise ValueError(f"{len(values)} scores for {len(work.candidates)} candidates")
+                            work.features[name] = values
+                except Exception:  # a feature that is missing counts as 0; the turn goes on without it
+                    log.exception("the scorer %s failed", name)
 
     @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
+    def _alone(self, name: str, part: Source | Scorer) -> Iterator[None]:
         """Nobody else is with this source or scorer. Raises TimeoutError when somebody is, who was given up."""
-        if name in self.busy:
+        if part in self.busy:
             raise TimeoutError(f"{name} still hangs in an earlier turn")
-        self.busy.add(name)
+        self.busy.add(part)
         try:
             yield
         finally:
-            self.busy.discard(name)
+            self.busy.discard(part)
 
-    def _decide(
-        self, asked: Asked, context: Context, candidates: Sequence[Candidate], features: Mapping[str, Sequence[float]]
-    ) -> Decision:
-        decision = self.policy(candidates, features)
+    def _decide(self, work: Work) -> Decision:
+        decision = (work.variant.policy or self.policy)(work.candidates, work.features)
         if decision.chosen is None:
-            return replace(decision, reply=self.fallback(context, asked.language), reason="fallback")
+            return replace(decision, reply=self.fallback(work.context, work.asked.language), reason="fallback")
         return decision
+
+
+def shared(parts: Sequence[tuple[Mapping[str, Part], Work]]) -> list[tuple[str, Part, list[Work]]]:
+    """Each part once, under its name, with the messages that are to pass through it."""
+    found: dict[tuple[str, Part], list[Work]] = {}
+    for by_name, work in parts:
+        for each in by_name.items():
+            found.setdefault(each, []).append(work)
+    return [(name, part, works) for (name, part), works in found.items()]
+
+
+@contextmanager
+def timed(stage: str, works: Sequence[Work]) -> Iterator[None]:
+    """Notes how long the body takes, in each of these turns."""
+    started = time.perf_counter()
+    yield
+    for work in works:
+        work.seconds[stage] = time.perf_counter() - started
 
 
 def settled(reply: Candidate) -> Decision:

@@ -4,6 +4,7 @@ All are batch-first, so that sixteen people who write in the same moment cost on
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from storage.dialog import Asked, Candidate, Context, Decision, Turn
@@ -23,6 +24,21 @@ Fallback: TypeAlias = Callable[[Context, str], str]
 Moderation: TypeAlias = Callable[[Sequence[tuple[Context, str]]], Sequence[Candidate | None]]
 """Contexts, each with the interface's language, in; for each one the moderated reply that must be said, or None where
 models may answer, out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What is different for some of the people, in an experiment. What is empty is as for everybody."""
+
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    """In place of those of the same name."""
+    scorers: Mapping[str, Scorer] = field(default_factory=dict)
+    """In place of those of the same name."""
+    policy: Policy | None = None
+    persona: str = ""
+    """The name of the persona of chats that chose none."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """What decides here, by name, for the log: `experiment`, `variant`, and each part that is another one."""
 
 
 class DialogStore(Protocol):

@@ -6,6 +6,7 @@ field's plain name in `kith.toml`. An unknown name is an error, so that a misspe
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote, urlsplit
@@ -32,7 +33,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from bot.model_folders import check_model
+from bot.experiments import VariantSettings
+from bot.model_folders import home, model_name
 from bot.rights import Rules, full_id
 
 TELEGRAM_NAMES = ("TELEGRAM_BOT_TOKEN", "TELEGRAM_API_URL")
@@ -46,16 +48,6 @@ def _url(text: str) -> str:
     if not urlsplit(text).hostname or re.search(r"[^\x21-\x7e]", text):
         raise ValueError("an address such as https://example.org/path is needed")
     return text
-
-
-def _home(path: Path) -> Path:
-    """With ~ filled in. Raises ValueError for the ~ of somebody who is not there, and for what no path can hold."""
-    if "\0" in str(path):
-        raise ValueError("a path cannot hold the character NUL")
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise ValueError(str(error)) from None
 
 
 def _ids(value: object) -> tuple[str, ...]:
@@ -126,6 +118,10 @@ class Settings(BaseSettings):
     taste: Path | None = Field(None, description="file of `kith train taste`; default: that of the shipped retriever")
     policy: Path | None = Field(None, description="JSON file of policy weights; default: the shipped one")
     exploration: float = Field(0.3, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
+    experiment: str = Field(
+        "experiment", pattern=r"^[\w.-]{1,64}$", description="name of the experiment; another one assigns people anew"
+    )
+    variants: tuple[VariantSettings, ...] = Field((), description="what differs between groups of people, see below")
     safety: Literal["on", "off"] = Field("on", description="off: nothing is moderated, for owners who know why")
     safety_model: str = Field("", description="folder or hub id of a text classifier that judges replies, used instead")
     help_lines: Path | None = Field(
@@ -182,17 +178,23 @@ class Settings(BaseSettings):
     @field_validator("data_dir", "personas_dir", "taste", "policy", "help_lines")
     @classmethod
     def _expand(cls, path: Path | None) -> Path | None:
-        return _home(path) if path else None
+        return home(path) if path else None
 
     @field_validator("generator", "retriever", "ranker", "safety_model")
     @classmethod
     def _there(cls, name: str) -> str:
-        """A name that can only be a folder's is one: a hub's client would speak of repositories."""
-        folder = _home(Path(name))
-        if name.startswith(("/", "./", "../", "~")) and not folder.is_dir():
-            raise ValueError(f"there is no folder {name}")
-        check_model(str(folder) if name else "")
-        return str(folder) if name.startswith("~") else name
+        return model_name(name)
+
+    @field_validator("variants")
+    @classmethod
+    def _apart(cls, variants: tuple[VariantSettings, ...]) -> tuple[VariantSettings, ...]:
+        """Each has a name of its own, and somebody to be compared with."""
+        twice = [name for name, count in Counter(each.name for each in variants).items() if count > 1]
+        if twice:
+            raise ValueError(f"two variants are called {twice[0]}")
+        if len(variants) == 1:
+            raise ValueError("one variant alone shows nothing: name the other one too, with nothing but its name")
+        return variants
 
     @field_validator("database_url")
     @classmethod
@@ -262,11 +264,13 @@ def load_settings() -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         field = str(first["loc"][0]) if first["loc"] else ""
         name = env_name(field.lower()) if field.lower() in Settings.model_fields else field
-        if first["type"] == "extra_forbidden":
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             raise UserError(
                 f"{name} is not a setting of Kith: correct or remove it in .env or kith.toml (there names are in lower "
                 "case, without KITH_)."
             ) from None
-        raise UserError(f"The setting {name} is wrong: {first['msg']} (environment, .env or kith.toml).") from None
+        inside = [f"entry {part + 1}" if isinstance(part, int) else str(part) for part in first["loc"][1:]]
+        wrong = ": ".join([*inside, first["msg"]])
+        raise UserError(f"The setting {name} is wrong: {wrong} (environment, .env or kith.toml).") from None
     except (ValueError, RecursionError, SettingsError, OSError) as error:  # of broken TOML and of odd bytes
         raise UserError(f"The settings cannot be read ({error}): mend .env or kith.toml.") from None

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from storage.decided import Decided, decided_turns
 from storage.dialog import Message, Role
 from storage.lines import LineError, json_lines
 
@@ -118,6 +119,15 @@ def read_votes(path: Path) -> Iterator[LoggedVote]:
                     if vote["value"] != 0:
                         yield LoggedVote(record["id"], chosen[0], vote["value"] > 0)
         except (KeyError, TypeError, AttributeError) as error:
+            raise _shape_error(file, number, record, "a line of `kith export dialogs` is needed") from error
+
+
+def read_decided(path: Path) -> Iterator[Decided]:
+    """The turns in a `kith export dialogs` file on which a policy decided. Raises CorpusError."""
+    for file, number, record in _records(path):
+        try:
+            yield from decided_turns(record)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise _shape_error(file, number, record, "a line of `kith export dialogs` is needed") from error
 
 

@@ -3,7 +3,7 @@
 `FORMATS` has the kinds of records, storage/files.py the kinds of files. A kind of record more is an entry of FORMATS.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from storage.documents import Disguise
+from storage.documents import Disguise, read_documents
 from storage.files import ExportError, Record, write_records, writer_for
 from storage.pseudonyms import load_salt, pseudonym
 from storage.records import FORMATS, Format
@@ -52,6 +52,13 @@ def count(store: SqlDialogStore, filters: Filters) -> int:
     """How many dialogs an export goes through, before `filters.limit`."""
     with store.reading() as connection:
         return count_dialogs(connection, filters)
+
+
+def documents(store: SqlDialogStore) -> Iterator[Record]:
+    """The records of `dialogs`, of people who said yes, as they are in the log: for this process, not for a file."""
+    with store.reading() as connection:
+        for dialogs in dialog_batches(connection, Filters()):
+            yield from read_documents(connection, [dialog.id for dialog in dialogs], Disguise(str, str))
 
 
 def _records(

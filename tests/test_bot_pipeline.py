@@ -11,7 +11,7 @@ from fixed_answers import empty_log
 from turn_values import ask, talk
 
 from bot.pipeline import Pipeline
-from bot.protocols import Scorer, Source
+from bot.protocols import Scorer, Source, Variant
 from bot.texts import fallback, load_texts
 from ranking.features import cheap_features, scorer, unsafe
 from ranking.policy import ScoringPolicy, Weights
@@ -46,6 +46,7 @@ def pipeline(
     sources: Mapping[str, Source],
     scorers: Mapping[str, Scorer] | None = None,
     temperature: float = 0.0,
+    variants: Mapping[str, Variant] | None = None,
 ) -> Pipeline:
     return Pipeline(
         store=log,
@@ -56,6 +57,7 @@ def pipeline(
         personas={"friend": "You are a friend.", "wit": "You are a wit."},
         default_persona="friend",
         versions=lambda: {"policy": "w1"},
+        variant_of=variants.__getitem__ if variants else None,
     )
 
 
@@ -264,3 +266,84 @@ def test_a_source_that_hangs_is_left_out_for_as_long_as_it_does_and_its_late_tur
     assert log.answer_to(asked) == (turn, 0)
     again = only(parts.answer([ask(log, "and now?")]))
     assert "generation" in {scored.candidate.source for scored in again.decision.ranked}
+
+
+# Experiments
+
+
+def by_length(weight: float) -> ScoringPolicy:
+    return ScoringPolicy(Weights(f"length {weight:g}", {"length": weight}, {}))
+
+
+def test_people_of_two_variants_are_answered_in_one_batch_each_by_their_own(log: SqlDialogStore) -> None:
+    variants = {
+        "telegram:1": Variant(versions={"experiment": "e", "variant": "long"}),
+        "telegram:2": Variant(policy=by_length(-1.0), versions={"variant": "short", "policy": "length -1"}),
+    }
+    variants["telegram:3"] = variants["telegram:1"]
+    batch = [ask(log, "hi", chat=person, person=person) for person in variants]
+    parts = pipeline(log, {"retrieval": says("Hello.", "A longer hello.")}, variants=variants)
+    turns = [answered(turn) for turn in parts.answer(batch)]
+    assert [turn.decision.reply for turn in turns] == ["A longer hello.", "Hello.", "A longer hello."]
+    assert [turn.versions for turn in turns] == [
+        {"policy": "w1", "experiment": "e", "variant": "long"},
+        {"policy": "length -1", "variant": "short"},
+        {"policy": "w1", "experiment": "e", "variant": "long"},
+    ]
+    assert log.turn(turns[1].id) == turns[1]
+
+
+def test_what_variants_share_is_passed_once_and_what_is_one_s_own_sees_its_people_alone(log: SqlDialogStore) -> None:
+    passes: list[tuple[str, list[str]]] = []
+
+    def source(name: str) -> Source:
+        def propose(contexts: Sequence[Context]) -> list[list[Candidate]]:
+            passes.append((name, [context.last for context in contexts]))
+            return [[Candidate(f"{name} hears {context.last}.", name, 0.0)] for context in contexts]
+
+        return propose
+
+    def counting(name: str, value: float) -> Scorer:
+        def score(batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
+            passes.append((name, [context.last for context, _ in batch]))
+            return [[value] * len(candidates) for _, candidates in batch]
+
+        return score
+
+    own = Variant(sources={"generation": source("new")}, scorers={"ranker": counting("new ranker", 2.0)})
+    variants = {"telegram:1": Variant(), "telegram:2": own, "telegram:3": Variant(), "telegram:4": own}
+    parts = pipeline(
+        log,
+        {"retrieval": source("pool"), "generation": source("old")},
+        {"ranker": counting("ranker", 1.0), "even": counting("even", 0.0)},
+        variants=variants,
+    )
+    turns = [answered(t) for t in parts.answer([ask(log, p[-1], chat=p, person=p) for p in variants])]
+    assert sorted(passes) == [
+        ("even", ["1", "2", "3", "4"]), ("new", ["2", "4"]), ("new ranker", ["2", "4"]), ("old", ["1", "3"]),
+        ("pool", ["1", "2", "3", "4"]), ("ranker", ["1", "3"]),
+    ]  # fmt: skip
+    assert [{scored.features["ranker"] for scored in turn.decision.ranked} for turn in turns] == [{1}, {2}, {1}, {2}]
+    assert all(set(turn.seconds) == {"retrieval", "generation", "ranker", "even", "policy"} for turn in turns)
+
+
+def test_a_variant_whose_part_fails_costs_the_others_nothing(log: SqlDialogStore) -> None:
+    variants = {"telegram:1": Variant(), "telegram:2": Variant(sources={"retrieval": fails})}
+    parts = pipeline(log, {"retrieval": says("Hello.")}, variants=variants)
+    turns = [answered(t) for t in parts.answer([ask(log, "hi", chat=p, person=p) for p in variants])]
+    assert [turn.decision.reason for turn in turns] == ["policy", "fallback"]
+
+
+@pytest.mark.parametrize(("chosen", "told"), [("", "You are a wit."), ("friend", "You are a friend.")])
+def test_a_variants_persona_is_that_of_chats_that_chose_none(log: SqlDialogStore, chosen: str, told: str) -> None:
+    heard: list[Context] = []
+
+    def source(contexts: Sequence[Context]) -> list[list[Candidate]]:
+        heard.extend(contexts)
+        return [[] for _ in contexts]
+
+    asked = ask(log, "hi")
+    if chosen:
+        log.set_persona("telegram:42", chosen)
+    pipeline(log, {"retrieval": source}, variants={"telegram:42": Variant(persona="wit")}).answer([asked])
+    assert [context.persona for context in heard] == [told]

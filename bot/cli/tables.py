@@ -74,15 +74,17 @@ def title(part: "Selected | Rated | Echo") -> str:
 
 def cell(figure: "Estimate", signed: bool = False) -> str:
     """A figure with its interval."""
-    return " ".join(shown(figure, signed))
+    return " ".join(shown(figure, signed)).strip()
 
 
 def shown(figure: "Estimate", signed: bool = False) -> tuple[str, str]:
     """A value and its interval in brackets: three decimals, or one where there are tens; a dash for what is not a
-    number."""
+    number, and no brackets without an interval."""
     numbers = figure.value, figure.low, figure.high
     if math.isnan(figure.value):
         return "–", ""
     form = f"{'+' if signed else ''}.{1 if max(map(abs, numbers)) >= 10 else 3}f"
     value, low, high = (format(number, form) for number in numbers)
+    if math.isnan(figure.low):
+        return value, ""
     return value, f"[{low}, {high}]"

@@ -103,7 +103,6 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         lambda folder: (folder / "policy.json").write_text('{"version": "", "weights": {}, "vetoes": {"length": 0}}'),
         "lets nothing be said",
     ),
-    "no retriever": ("retriever", spoil, "delta.safetensors"),
     "no generator": ("generator", lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "cannot be loaded"),
 }
 

@@ -11,33 +11,29 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from generation.examples import VOICE
+from generation.gain import Scale, compare, read
 from generation.generator import STARTER
-from generation.metrics import bits, per_character, readings
-from generation.preferences import Judged, figures, held_judged, log_probabilities, sample
+from generation.preferences import held_judged, sample
 from generation.rendering import Rendering
 from generation.sampling import Sampling
 from generation.train import Deadline, load_base
 from generation.trl_trainers import make_trainer
 from generation.tuning_data import Record, TuningRows, in_order, read_records, steps_of, tuning_rows
 from storage.corpora import CorpusDialog, Preference, RatedReply, read_dialogs
-from storage.estimates import Floats, Measured, draws, interval, mean, measured, rows_against
 
 log = logging.getLogger(__name__)
-
-BITS, LOSS = "bits per character", "bits per character, relative to before"
 
 LEARNING_RATES: Mapping[str, float] = {"sft": 5e-4, "dpo": 2e-4, "kto": 2e-4}
 
@@ -106,15 +102,16 @@ def tune(run: Tuning) -> dict[str, Any]:
     adapted: PeftModel = trainer.model
     adapted.get_base_model().__dict__.pop("forward", None)  # what TRL put there, for training alone
     text = [*_of(CorpusDialog, records), *read_dialogs(VOICE)]
-    scale = _Scale(run, rendering, judged, sample([d for d in text if d.split == "valid"], run.most, run.seed))
+    held = sample([dialog for dialog in text if dialog.split == "valid"], run.most, run.seed)
+    scale = Scale(rendering, judged, held, run.persona, positions)
     with adapted.disable_adapter():
-        before = scale.read(adapted.get_base_model(), "before")
+        before = read(adapted.get_base_model(), scale, "before")
     if run.adapter:
         adapted.save_pretrained(run.adapter)
     merged = adapted.merge_and_unload()
     merged.to(torch.bfloat16).save_pretrained(run.out)
     tokenizer.save_pretrained(run.out)
-    found = scale.compare(before, scale.read(merged.float(), "after"))
+    found = compare(before, read(merged.float(), scale, "after"), scale, run.seed)
     finished = trainer.state.global_step >= steps
     card = _card(run, data, trainer, steps, found) | {"seconds": round(time.monotonic() - started)}
     (run.out / "training.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -158,46 +155,6 @@ def _trainer(
         report_to="none",
         seed=run.seed,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """What models are measured on."""
-
-    run: Tuning
-    rendering: Rendering
-    judged: Judged
-    text: Sequence[CorpusDialog]
-
-    def read(self, model: PreTrainedModel, title: str) -> "tuple[Floats, Mapping[str, Floats]]":
-        """Bits and characters of each dialog, shape (dialogs, 2); what the model thinks of replies."""
-        length = self.rendering.room + Sampling().max_new_tokens
-        rows = [r for dialog in self.text for r in readings([(self.rendering.tokenizer, length)], dialog.messages)]
-        columns = np.stack([bits(model, rows, f"{title}: bits"), [row.characters for row in rows]], axis=1)
-        liked = log_probabilities(model, self.rendering, self.judged, self.run.persona, f"{title}: replies")
-        return columns, liked
-
-    def compare(
-        self, before: "tuple[Floats, Mapping[str, Floats]]", after: "tuple[Floats, Mapping[str, Floats]]"
-    ) -> dict[str, Any]:
-        """By figure: before, after, and how much they differ, each with its 95 % interval."""
-        drawn = draws([str(number) for number in range(len(before[0]))], self.run.seed)
-        models: dict[str, Measured] = {
-            name: {
-                **figures(self.judged, liked, before[1], self.run.seed),
-                BITS: measured(columns, drawn, per_character),
-            }
-            for name, (columns, liked) in (("before", before), ("after", after))
-        }
-        first, last = rows_against(models, "before")
-        found: dict[str, Any] = {
-            name: {"before": asdict(first.figures[name]), "after": asdict(last.figures[name]),
-                   "difference": asdict(last.against[name])}
-            for name in first.figures
-        }  # fmt: skip
-        ratio = models["after"][BITS][0] / models["before"][BITS][0] - 1
-        ratios = models["after"][BITS][1] / models["before"][BITS][1] - 1
-        return found | {LOSS: asdict(interval(ratio, ratios.tolist()))}
 
 
 def _card(run: Tuning, data: TuningRows, trainer: Trainer, steps: int, found: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Votes as rows for TRL's trainers: ids that are rendered as they are served, each record as often as its weight says."""
+"""Votes as rows for TRL: ids that are rendered as they are served, each record as often as its weight says."""
 
 import math
 import random

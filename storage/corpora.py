@@ -243,9 +243,7 @@ def _rating(record: dict[str, Any], file: Path, number: int) -> RatedReply:
     else:
         messages = tuple(Message(ROLES[m["role"]], _text(m["text"])) for m in record["context"])
         reply = record["reply"]
-    return RatedReply(
-        *_place(record, file, number), messages, _text(reply), _label(record["label"]), _weight(record)
-    )
+    return RatedReply(*_place(record, file, number), messages, _text(reply), _label(record["label"]), _weight(record))
 
 
 def _preference(record: dict[str, Any], file: Path, number: int) -> Preference:

@@ -96,7 +96,10 @@ def test_a_file_that_is_missing_and_a_folder_without_corpora_are_named(tmp_path:
     [
         ("{not json", "line 2: cannot be read"),
         ('["a", "list"]', "line 2: a JSON object is needed"),
-        ('{"id": 1, "words": []}', r"line 2: a dialog needs `turns` or `messages` \(`kith export messages` .*; it has id, words"),
+        (
+            '{"id": 1, "words": []}',
+            r"line 2: a dialog needs `turns` or `messages` \(`kith export messages` .*; it has id, words",
+        ),
         ('{"turns": [{"role": "narrator", "text": "once"}]}', "line 2: a dialog needs"),
         ('{"messages": 7}', "line 2: a dialog needs"),
         ('{"turns": "hi"}', "line 2: a dialog needs"),

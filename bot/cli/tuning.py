@@ -1,0 +1,32 @@
+"""`kith train generator` on votes: the model is told what the bot's settings tell it, and what came of it is shown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def tuned(**run: Any) -> dict[str, Any]:
+    """Runs generation.tuning with the persona and the examples of the settings; returns the figures by name."""
+    from bot.personas import known_persona, load_personas
+    from bot.settings import UserError, load_settings
+    from generation.tuning import Tuning, tune
+
+    if run["method"] == "kto" and run["batch_rows"] < 2:
+        raise UserError("KTO compares the replies of a batch: --batch-rows must be 2 or more.")
+    settings = load_settings()
+    personas = load_personas(settings.personas_dir)
+    persona = personas[known_persona(personas, settings.persona)].system
+    return tune(Tuning(persona=persona, examples=settings.examples, **run))
+
+
+def readable(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The figures, a line each."""
+    from storage.estimates import Estimate
+
+    lines = {}
+    for name, figure in found.items():
+        if "value" in figure:
+            lines[name] = str(Estimate(**figure))
+        else:
+            before, after, difference = (Estimate(**figure[key]) for key in ("before", "after", "difference"))
+            lines[name] = f"{before} before, {after} after, difference {difference}"
+    return lines

@@ -67,9 +67,9 @@ class Tuning:
     beta: float = 0.1
     """How much DPO and KTO keep to the base."""
     length: int = 512
-    batch_rows: int = 8
+    batch_rows: int = 4
     accumulate: int = 2
-    most: int = 400
+    most: int = 300
     """Votes, pairs and dialogs to measure on, at the most of each."""
     minutes: float = 0.0
     seed: int = 0

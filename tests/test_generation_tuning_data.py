@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from generation.generator import GptGenerator
 from generation.rendering import Rendering
-from generation.sampling import Sampling
+from generation.sampling import Sample, Sampling
 from generation.tuning_data import in_order, read_records, steps_of, tuning_rows
 from storage.corpora import CorpusDialog, RatedReply, held_back
 from storage.dialog import Context, Message
@@ -30,7 +30,13 @@ def test_a_row_is_the_prompt_that_is_served_and_the_reply_to_its_end(
     name = request.getfixturevalue(folder)
     served: list[list[int]] = []
     generator = GptGenerator(name, Sampling(1, 8))
-    monkeypatch.setattr(generator, "_sample", lambda prompts: served.extend(prompts) or [])
+    sample = generator._sample
+
+    def seen(prompts: list[list[int]]) -> list[Sample]:
+        served.extend(prompts)
+        return sample(prompts)
+
+    monkeypatch.setattr(generator, "_sample", seen)
     generator.sample([Context(TALK, "I am Kith.")])
     vote = RatedReply("d", "kith", "train", TALK, "It rains.<|im_end|>", True)
     (row,) = tuning_rows([vote], generator.rendering, "I am Kith.", 200).rows
@@ -69,14 +75,14 @@ def test_a_reply_without_room_is_left_out_and_counted(generator_folder: str) -> 
 def test_all_methods_hold_the_same_dialogs_back(tmp_path: Path) -> None:
     names = [f"d{number}" for number in range(200)]
     chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
-    shapes = {
-        "sft": lambda name: {"messages": chat, "id": name},
-        "dpo": lambda name: {"prompt": chat[:1], "chosen": chat[1:], "rejected": chat[1:], "dialog_id": name},
-        "kto": lambda name: {"prompt": chat[:1], "completion": chat[1:], "label": False, "dialog_id": name},
+    shapes: dict[str, dict[str, object]] = {
+        "sft": {"messages": chat},
+        "dpo": {"prompt": chat[:1], "chosen": chat[1:], "rejected": chat[1:]},
+        "kto": {"prompt": chat[:1], "completion": chat[1:], "label": False},
     }
     for method, shape in shapes.items():
-        file = tmp_path / f"{method}.jsonl"
-        file.write_text("".join(json.dumps(shape(name)) + "\n" for name in names))
+        file, key = tmp_path / f"{method}.jsonl", "id" if method == "sft" else "dialog_id"
+        file.write_text("".join(json.dumps({**shape, key: name}) + "\n" for name in names))
         splits = [record.split for record in read_records(method, [file])]
         assert splits == ["valid" if held_back(name, 0.15) else "train" for name in names]
 

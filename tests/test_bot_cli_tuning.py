@@ -60,7 +60,7 @@ def test_an_export_is_learnt_as_it_is(
     arguments = ("--base", chat_folder, "--data", f"{file}.jsonl", "--votes", "votes.jsonl", "--out", "new", *SHORT)
     code, out, err = kith(capsys, "train", "generator", "--method", method, *arguments)
     assert code == 0, err
-    assert set(json.loads(out[out.index("\n{\n") :])) >= {"vote AUC", "vote AUC, implicit reward"}
+    assert set(json.loads(out)) >= {"vote AUC", "vote AUC, implicit reward"}
     assert json.loads(Path("new/training.json").read_text())["settings"]["method"] == method
     assert {file.suffix for file in Path("new").rglob("*")} <= {".json", ".jinja", ".safetensors"}
 
@@ -87,7 +87,7 @@ def test_models_are_compared_by_what_people_liked(
     chats = [{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}], "id": f"d{n}"}
              for n in range(60)]  # fmt: skip
     Path("talks.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats))
-    assert any(held_back(chat["id"]) for chat in chats if isinstance(chat["id"], str))
+    assert any(held_back(f"d{number}") for number in range(60))
     arguments = ["--data", "talks.jsonl", "--votes", "votes.jsonl", "--preferences", "preferences.jsonl"]
     models = ["--model", generator_folder, "--model", chat_folder, "--replies", "0", "--json"]
     code, out, err = kith(capsys, "evaluate", "generator", *arguments, *models)

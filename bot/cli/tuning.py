@@ -1,6 +1,8 @@
 """`kith train generator` on votes: the model is told what the bot's settings tell it, and what came of it is shown."""
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from typing import Any
 
 
@@ -15,7 +17,8 @@ def tuned(**run: Any) -> dict[str, Any]:
     settings = load_settings()
     personas = load_personas(settings.personas_dir)
     persona = personas[known_persona(personas, settings.persona)].system
-    return tune(Tuning(persona=persona, examples=settings.examples, **run))
+    with redirect_stdout(sys.stderr):  # the Trainer prints the loss, and --json promises a document
+        return tune(Tuning(persona=persona, examples=settings.examples, **run))
 
 
 def readable(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

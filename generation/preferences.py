@@ -75,13 +75,14 @@ def log_probabilities(
 def figures(
     judged: Judged, found: LogProbabilities, before: LogProbabilities, seed: int, resamples: int = RESAMPLES
 ) -> Measured:
-    """Both figures by mean log-probability, and by the implicit reward against what the model thought `before`."""
+    """Both figures by mean log-probability, and by the implicit reward against what the model thought `before`. One
+    for which there is nothing is left out: pairs, or votes of both kinds."""
     told: dict[str, tuple[float, Floats]] = {}
     for name, groups, metric in (
         (ACCURACY, [pair.dialog_id for pair in judged.pairs], _accuracy),
         (AUC, [vote.dialog_id for vote in judged.votes], _auc_of([vote.liked for vote in judged.votes])),
     ):
-        if groups:
+        if groups and (name == ACCURACY or len({vote.liked for vote in judged.votes}) == 2):
             drawn = draws(groups, seed, resamples)
             told[name] = metric(found[name][..., 0] / found[name][..., 1], drawn)
             told[f"{name}, implicit reward"] = metric(found[name][..., 0] - before[name][..., 0], drawn)

@@ -25,7 +25,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from generation.examples import VOICE
 from generation.gain import Scale, compare, read
 from generation.generator import STARTER
-from generation.preferences import held_judged, sample
+from generation.preferences import Judged, held_judged, sample
 from generation.rendering import Rendering
 from generation.sampling import Sampling
 from generation.train import Deadline, load_base
@@ -87,12 +87,7 @@ def tune(run: Tuning) -> dict[str, Any]:
     started = time.monotonic()
     set_seed(run.seed)
     records = read_records(run.method, run.data)
-    judged = held_judged(
-        _of(RatedReply, [*records, *read_records("kto", run.votes)]),
-        _of(Preference, [*records, *read_records("dpo", run.preferences)]),
-        run.most,
-        HELD_SEED,
-    )
+    held = _held(run, records)  # a mistake is told before anything is trained
     model, tokenizer = load_base(run.base or str(STARTER))
     positions = min(run.length, int(getattr(model.config, "max_position_embeddings", run.length)))
     rendering = Rendering(tokenizer, positions - Sampling().max_new_tokens, run.examples)
@@ -104,9 +99,7 @@ def tune(run: Tuning) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     adapted: PeftModel = trainer.model
     adapted.get_base_model().__dict__.pop("forward", None)  # what TRL put there, for training alone
-    text = [*_of(CorpusDialog, records), *read_dialogs(VOICE)]
-    held = sample([dialog for dialog in text if dialog.split == "valid"], run.most, HELD_SEED)
-    scale = Scale(rendering, judged, held, run.persona, positions)
+    scale = Scale(rendering, *held, run.persona, positions)
     with adapted.disable_adapter():
         before = read(adapted.get_base_model(), scale, "before")
     if run.adapter:
@@ -121,6 +114,18 @@ def tune(run: Tuning) -> dict[str, Any]:
     if finished:
         shutil.rmtree(checkpoints, ignore_errors=True)  # a model folder holds no files that can run code
     return found
+
+
+def _held(run: Tuning, records: list[Record]) -> tuple[Judged, list[CorpusDialog]]:
+    """What is measured on: replies that were judged, and text."""
+    judged = held_judged(
+        _of(RatedReply, [*records, *read_records("kto", run.votes)]),
+        _of(Preference, [*records, *read_records("dpo", run.preferences)]),
+        run.most,
+        HELD_SEED,
+    )
+    text = [*_of(CorpusDialog, records), *read_dialogs(VOICE)]
+    return judged, sample([dialog for dialog in text if dialog.split == "valid"], run.most, HELD_SEED)
 
 
 def _of(kind: type[Any], records: Iterable[Record]) -> list[Any]:

@@ -39,9 +39,15 @@ def test_accuracy_is_by_the_mean_and_the_reward_by_the_sum() -> None:
     before = {"preference accuracy": np.array([[[-4.0, 2.0], [-6.0, 4.0]]])}
     after = {"preference accuracy": np.array([[[-3.0, 2.0], [-6.5, 4.0]]])}
     told = figures(Judged([], pairs), after, before, 0, 10)
-    assert told["preference accuracy"][0] == 1.0 if -3 / 2 > -6.5 / 4 else told["preference accuracy"][0] == 0.0
+    assert told["preference accuracy"][0] == 1.0  # -1.5 and -1.625 a token
     assert told["preference accuracy, implicit reward"][0] == 1.0
     assert "vote AUC" not in told
+
+
+def test_votes_of_one_kind_have_no_auc() -> None:
+    votes = judged().votes[:1]
+    found = {"vote AUC": np.array([[[-4.0, 2.0]]])}
+    assert figures(Judged(votes, []), found, found, 0, 10) == {}
 
 
 def test_of_all_that_was_judged_the_held_back_part_is_taken() -> None:

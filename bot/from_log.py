@@ -21,6 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from bot.personas import told
 from bot.settings import Settings, UserError
 from bot.versions import FILES, Card, add_version, new_version, served, with_promoted
 from storage.corpora import LoggedVote, RatedReply, held_back, read_ratings, read_votes
@@ -45,6 +46,9 @@ ten times as long."""
 SHIPPED_WEIGHT = 0.25
 """What each of the 7,324 votes counts that the shipped policy was fitted to: together as much as 1,800 of people. They
 cost no time, so all of them are taken."""
+
+LEARNS_FROM: Mapping[str, str] = {"sft": "messages", "dpo": "preferences", "kto": "votes"}
+"""Of each method of generation.tuning, the export that it learns from."""
 
 STARTER = Path(__file__).parent.parent / "ranking" / "starter"
 VOICE = Path(__file__).parent.parent / "generation" / "voice"
@@ -245,13 +249,15 @@ def train_retriever(job: Job) -> dict[str, Any]:
 
 
 def train_generator(job: Job) -> dict[str, Any]:
-    """The generator, onward from the one that serves, on what trusted people talked up to a reply that they liked, and
-    on Kith's own voice."""
+    """The generator, onward from the one that serves: on what trusted people talked up to a reply that they liked, and
+    on Kith's own voice; or by another `method` of generation.tuning, on their votes."""
     from generation.generator import STARTER as SHIPPED
     from generation.train import GeneratorTraining
     from generation.train import train_generator as train
+    from generation.tuning import Tuning, tune
 
-    salt = load_salt(job.settings.data_dir)
+    salt, options = load_salt(job.settings.data_dir), dict(job.options)
+    method = options.pop("method", "pretrain")
     # For its owner alone (mode 700), and gone at the end, whatever happens.
     with tempfile.TemporaryDirectory(prefix="kith-") as private:
         files = {}
@@ -259,9 +265,23 @@ def train_generator(job: Job) -> dict[str, Any]:
             files[name] = Path(private) / f"{name}.jsonl"
             filters = Filters(liked=name == "messages", dialogs=job.learnt.dialogs)
             export(job.store, name, files[name], filters, salt)
-        data = (files["messages"], VOICE, *job.data)
-        run = GeneratorTraining(data=data, out=job.folder, base=job.base or str(SHIPPED), seed=job.seed, **job.options)
-        return train(run)
+        if method == "pretrain":
+            data = (files["messages"], VOICE, *job.data)
+            return train(GeneratorTraining(data, job.folder, job.base or str(SHIPPED), seed=job.seed, **options))
+        return tune(
+            Tuning(
+                method,
+                (files[LEARNS_FROM[method]], *job.data),
+                job.folder,
+                job.base,
+                votes=(files["votes"], *job.votes),
+                preferences=(files["preferences"],),
+                persona=told(job.settings),
+                examples=job.settings.examples,
+                seed=job.seed,
+                **options,
+            )
+        )
 
 
 TRAININGS: Mapping[str, Callable[[Job], dict[str, Any]]] = {

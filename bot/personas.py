@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bot.settings import UserError
+from bot.settings import Settings, UserError
 
 PERSONA_FILES = Path(__file__).parent / "persona_files"
 
@@ -65,6 +65,12 @@ def known_persona(personas: Mapping[str, Persona], name: str) -> str:
     if name not in personas:
         raise UserError(f"KITH_PERSONA is {name!r}, which is none of {', '.join(personas)}: choose one of these.")
     return name
+
+
+def told(settings: Settings) -> str:
+    """What the generator is told in a new chat. Raises UserError."""
+    personas = load_personas(settings.personas_dir)
+    return personas[known_persona(personas, settings.persona)].system
 
 
 def _persona(path: Path) -> Persona:

@@ -1,7 +1,8 @@
 """Measuring generators on dialogs that were held back: `kith evaluate generator`.
 
 Any causal language models, side by side: what unseen text costs them in bits per character, against a 5-gram model of
-the train split, and how their replies compare with what people said at the same places. Servers that speak OpenAI's
+the train split, how their replies compare with what people said at the same places, and whether they find likelier what
+people liked. Servers that speak OpenAI's
 protocol stand beside them with their replies: they do not tell what a given text costs.
 """
 
@@ -18,11 +19,12 @@ from generation.data import MIXTURE, mix
 from generation.generator import GptGenerator
 from generation.metrics import bits, ngram_bits, per_character, readings
 from generation.ngram import KneserNey, fit
+from generation.preferences import Judged, figures, held_judged, log_probabilities
 from generation.prompt import as_chat, render
 from generation.remote import RemoteGenerator
 from generation.replies import Replies, answers, by_source, compare, places_to_answer
 from generation.sampling import GeneratorError, Sampling
-from storage.corpora import CorpusDialog, CorpusError, read_dialogs
+from storage.corpora import CorpusDialog, CorpusError, read_dialogs, read_preferences, read_ratings
 from storage.estimates import RESAMPLES, Row, draws, measured, rows_against
 
 ALL = "all sources"
@@ -44,6 +46,12 @@ class GeneratorEvaluation:
     """Dialogs of each source for the bits, at the most."""
     replies: int = 300
     """Contexts to answer; 0 leaves this part out."""
+    votes: tuple[Path, ...] = ()
+    """Rated replies, and"""
+    preferences: tuple[Path, ...] = ()
+    """preferences, to compare with what models find likely."""
+    judged: int = 400
+    """Votes, and preferences, at the most."""
     examples: int = 0
     """Dialogs of Kith's voice that models not trained here are shown."""
     remote_key: str = field(default="", repr=False)
@@ -72,6 +80,8 @@ class GeneratorFigures:
     bits: Bits
     replies: Replies | None
     seconds: Mapping[str, float]
+    liked: list[Row] = field(default_factory=list)
+    """Whether what people liked is likelier; `against` is the difference to the first model's."""
 
 
 def evaluate_generator(run: GeneratorEvaluation) -> GeneratorFigures:
@@ -85,6 +95,12 @@ def evaluate_generator(run: GeneratorEvaluation) -> GeneratorFigures:
     held = [dialog for dialog in dialogs if dialog.split == "valid"]
     if not held:
         raise CorpusError("No dialogs to measure on: none of the files has any of the valid split in this language.")
+    judged = held_judged(
+        [vote for path in run.votes for vote in read_ratings(path)],
+        [pair for path in run.preferences for pair in read_preferences(path)],
+        run.judged,
+        run.seed,
+    )
     train = mix((dialog for dialog in dialogs if dialog.split == "train"), MIXTURE, run.lang, run.seed)
     marks = [time.monotonic()]
     baseline = ngram(train, next(iter(local.values()))) if train else None
@@ -95,8 +111,22 @@ def evaluate_generator(run: GeneratorEvaluation) -> GeneratorFigures:
     said = {name: answers(model, places, run.seed, name) for name, model in models.items()}
     replies = compare(places, said, run.seed, run.resamples)
     marks.append(time.monotonic())
-    seconds = dict(zip((NGRAM, "bits", "replies"), np.diff(marks).round(1).tolist(), strict=True))
-    return GeneratorFigures({name: model.version for name, model in models.items()}, costs, replies, seconds)
+    liked = liking(local, judged, run) if judged else []
+    marks.append(time.monotonic())
+    seconds = dict(zip((NGRAM, "bits", "replies", "likes"), np.diff(marks).round(1).tolist(), strict=True))
+    return GeneratorFigures({name: model.version for name, model in models.items()}, costs, replies, seconds, liked)
+
+
+def liking(models: Mapping[str, GptGenerator], judged: Judged, run: GeneratorEvaluation) -> list[Row]:
+    """Whether what people liked is likelier to the models; implicit rewards are against the first of them."""
+    persona = run.facts.get("", "")
+    found = {
+        name: log_probabilities(model.model, model.rendering, judged, persona, f"{name}: likes")
+        for name, model in models.items()
+    }
+    first = next(iter(found))
+    told = {name: figures(judged, own, found[first], run.seed, run.resamples) for name, own in found.items()}
+    return rows_against(told, first)
 
 
 def load(run: GeneratorEvaluation) -> dict[str, GptGenerator | RemoteGenerator]:

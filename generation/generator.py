@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,15 +14,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from generation.examples import Examples
-from generation.prompt import PLAIN_STOP, ROLE_TEMPLATE, render_context, takes_system
+from generation.prompt import PLAIN_STOP
+from generation.rendering import Rendering
 from generation.sampling import GeneratorError, Sample, Sampling, distinct, tidy
 from storage.dialog import Candidate, Context
 
 STARTER = Path(__file__).parent / "starter"
-
-CHARACTERS_PER_TOKEN = 3
-"""At the least, in English: examples fill a third of the room, not more."""
 
 UNREPEATED = 6
 """No run of so many tokens comes twice in prompt and reply: neither one's own words nor the user's are said again.
@@ -53,9 +49,7 @@ class GptGenerator:
         if self.room < 8:
             raise GeneratorError(f"The generator {folder} has no room for {self.sampling.max_new_tokens} new tokens.")
         self.version = Path(name).name if name else f"starter {made(STARTER)}"
-        self.system = takes_system(self.tokenizer)
-        ours = self.tokenizer.chat_template == ROLE_TEMPLATE
-        self.examples = Examples(0 if ours else examples, self.room * CHARACTERS_PER_TOKEN // 3)
+        self.rendering = Rendering(self.tokenizer, self.room, examples)
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -69,9 +63,7 @@ class GptGenerator:
         """For each context all of its `sampling.candidates` samples, as they came."""
         if not contexts:
             return []
-        told = [replace(context, persona=self.examples.told(context.persona)) for context in contexts]
-        prompts = [render_context(self.tokenizer, context, self.room, self.system) for context in told]
-        samples = self._sample(prompts)
+        samples = self._sample([self.rendering.prompt(context) for context in contexts])
         count = self.sampling.candidates
         return [samples[i * count : (i + 1) * count] for i in range(len(contexts))]
 

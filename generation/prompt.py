@@ -104,6 +104,19 @@ def render_context(tokenizer: PreTrainedTokenizerBase, context: Context, room: i
             kept = kept[1:]
 
 
+def render_reply(tokenizer: PreTrainedTokenizerBase, reply: str) -> list[int]:
+    """The ids of a reply as the model is to write it after a prompt, to the one that ends it."""
+    asked = Message("user", "Hi")
+    before = render(tokenizer, as_chat([asked]), prompt=True).ids
+    whole = render(tokenizer, as_chat([asked, Message("assistant", reply)]), prompt=False).ids
+    if whole[: len(before)] == before:
+        ids = whole[len(before) :]
+    else:  # a template that opens the bot's turn otherwise than it writes it down, with room for thoughts, say
+        ids = [*tokenizer.encode(_plain(reply, tokenizer), add_special_tokens=False), tokenizer.eos_token_id]
+    ends = [place for place, number in enumerate(ids) if number == tokenizer.eos_token_id]
+    return ids[: ends[-1] + 1] if ends else ids
+
+
 def takes_system(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the template accepts a system message (some refuse it)."""
     try:

@@ -196,13 +196,7 @@ def load_or_make(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The base model in float32 with its tokenizer, or a new one; a cut-off run keeps the tokenizer that it made."""
     if run.base:
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                run.base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-            )
-            return model, AutoTokenizer.from_pretrained(run.base, trust_remote_code=False)
-        except Exception as error:  # as for any model
-            raise GeneratorError(f"The base {run.base} cannot be loaded: {error}") from error
+        return load_base(run.base)
     if (run.out / "tokenizer.json").exists():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(run.out, trust_remote_code=False)
     else:
@@ -223,6 +217,17 @@ def load_or_make(
         pad_token_id=tokenizer.pad_token_id,
     )
     return LlamaForCausalLM(config), tokenizer
+
+
+def load_base(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The causal model of a folder or hub id in float32, with its tokenizer. Raises GeneratorError."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            name, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+        return model, AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # as for any model
+        raise GeneratorError(f"The base {name} cannot be loaded: {error}") from error
 
 
 def arguments(run: GeneratorTraining, steps: int) -> TrainingArguments:

@@ -1,7 +1,8 @@
 """Dialogs and rated replies from files, so that public sets and Kith's own exports reach training by one road.
 
-Two shapes of JSON lines (plain or .gz) are read; a folder means every such file in it. Our own TOML files are dialogs
-too: those of the generator's voice, and of the curated pool each reply after two of its situation's contexts.
+Three kinds of JSON lines (plain or .gz) are read; a folder means every such file in it. Our own TOML files are dialogs
+too: those of the generator's voice, and of the curated pool each reply after two of its situation's contexts. A record
+may have a "weight": how many records it counts as, 1 without it.
 
 Dialogs       {"turns": [{"role": "a" | "b", "text"}], "split", "source", "license", "lang",
                "persona": [facts of a, facts of b]}
@@ -9,6 +10,7 @@ Dialogs       {"turns": [{"role": "a" | "b", "text"}], "split", "source", "licen
 Rated replies {"context": [{"role": "user" | "bot", "text"}], "reply", "label": 0 | 1, "dialog_id", "source",
                "weight", "person", "at": "2026-12-31T18:00:00Z", "turn": its number among the dialog's messages}
               {"prompt": [{"role", "content"}], "completion": [{"role", "content"}], "label"}  `kith export votes`
+Preferences   {"prompt": [...], "chosen": [{"role", "content"}], "rejected": [...]}      `kith export preferences`
 """
 
 import math
@@ -26,6 +28,9 @@ from storage.lines import LineError, json_lines
 
 VALID_SHARE = 0.05
 """Share of dialogs held back where a file names no split: chosen by a hash of the id, so the same ones each time."""
+
+RATED_SHARE = 0.15
+"""The same of dialogs with rated replies, which are fewer."""
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".toml")
 
@@ -50,6 +55,7 @@ class CorpusDialog:
     lang: str = ""
     persona: str = ""
     """The name of the assistant's persona, where its facts are kept elsewhere."""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,19 @@ class RatedReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Preference:
+    """Two replies to the same context of which somebody liked one better."""
+
+    dialog_id: str
+    source: str
+    split: str
+    messages: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class LoggedVote:
     """A vote on a reply of ours, with the features that it had when it was chosen."""
 
@@ -85,16 +104,18 @@ class LoggedVote:
     implicit: bool = False
 
 
-def read_dialogs(path: Path) -> Iterator[CorpusDialog]:
-    """The dialogs of a file or folder. Raises CorpusError on a file that is missing or has another shape."""
+def read_dialogs(path: Path, share: float = VALID_SHARE) -> Iterator[CorpusDialog]:
+    """The dialogs of a file or folder; `share` of them is held back where it names no split. Raises CorpusError on a
+    file that is missing or has another shape."""
     for file, number, record in _records(path):
         if file.suffix == ".toml":
             yield from _of_table(record, file, number)
             continue
         try:
-            yield _dialog(record, file, number)
+            yield _dialog(record, file, number, share)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise _shape_error(file, number, record, "a dialog needs `turns` or `messages`") from error
+            need = "a dialog needs `turns` or `messages` (`kith export messages` writes such)"
+            raise _shape_error(file, number, record, need) from error
 
 
 def read_ratings(path: Path) -> Iterator[RatedReply]:
@@ -105,7 +126,18 @@ def read_ratings(path: Path) -> Iterator[RatedReply]:
         try:
             yield _rating(record, file, number)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise _shape_error(file, number, record, "a rated reply needs `context`, `reply`, `label`") from error
+            need = "a rated reply needs `context`, `reply`, `label` (or what `kith export votes` writes)"
+            raise _shape_error(file, number, record, need) from error
+
+
+def read_preferences(path: Path) -> Iterator[Preference]:
+    """The preferences of a file or folder. Raises CorpusError."""
+    for file, number, record in _records(path):
+        try:
+            yield _preference(record, file, number)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            need = "a preference needs `prompt`, `chosen`, `rejected` (`kith export preferences` writes such)"
+            raise _shape_error(file, number, record, need) from error
 
 
 def read_votes(path: Path) -> Iterator[LoggedVote]:
@@ -201,7 +233,7 @@ def _situation(record: dict[str, Any]) -> Iterator[CorpusDialog]:
             yield CorpusDialog(f"{name}/{number}/{place}", "curated", split, messages, lang="en")
 
 
-def _dialog(record: dict[str, Any], file: Path, number: int) -> CorpusDialog:
+def _dialog(record: dict[str, Any], file: Path, number: int, share: float) -> CorpusDialog:
     dialog_id = str(record.get("id", f"{file.name}:{number}"))
     facts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     if "turns" in record:
@@ -214,37 +246,63 @@ def _dialog(record: dict[str, Any], file: Path, number: int) -> CorpusDialog:
         messages = tuple(
             Message(ROLES[m["role"]], _text(m["content"])) for m in record["messages"] if m["role"] != "system"
         )
-    split = _text(record.get("split") or ("valid" if held_back(dialog_id) else "train"))
+    split = _text(record.get("split") or ("valid" if held_back(dialog_id, share) else "train"))
     source = str(record.get("source", file.name.split(".")[0]))
     return CorpusDialog(
-        dialog_id, source, split, messages, facts, str(record.get("license", "")), str(record.get("lang", ""))
+        dialog_id,
+        source,
+        split,
+        messages,
+        facts,
+        str(record.get("license", "")),
+        str(record.get("lang", "")),
+        weight=_weight(record),
     )
 
 
 def _rating(record: dict[str, Any], file: Path, number: int) -> RatedReply:
     if "prompt" in record:
-        spoken = [m for m in record["prompt"] if m["role"] != "system"]
-        messages = tuple(Message(ROLES[m["role"]], _text(m["content"])) for m in spoken)
-        reply = record["completion"][0]["content"]
+        messages, reply = _prompt(record), record["completion"][0]["content"]
     else:
         messages = tuple(Message(ROLES[m["role"]], _text(m["text"])) for m in record["context"])
         reply = record["reply"]
-    dialog_id = str(record.get("dialog_id", f"{file.name}:{number}"))
-    split = _text(record.get("split") or ("valid" if held_back(dialog_id, 0.15) else "train"))
-    source = str(record.get("source", file.name.split(".")[0]))
-    weight, person, at, turn = (record.get(key) for key in ("weight", "person", "at", "turn"))
+    person, at, turn = (record.get(key) for key in ("person", "at", "turn"))
     return RatedReply(
-        dialog_id,
-        source,
-        split,
+        *_place(record, file, number),
         messages,
         _text(reply),
         _label(record["label"]),
-        1.0 if weight is None else _weight(weight),
+        _weight(record),
         "" if person is None else str(person),
         None if at is None else _time(at),
         -1 if turn is None else int(turn),
     )
+
+
+def _preference(record: dict[str, Any], file: Path, number: int) -> Preference:
+    chosen, rejected = (_text(record[key][0]["content"]) for key in ("chosen", "rejected"))
+    return Preference(*_place(record, file, number), _prompt(record), chosen, rejected, _weight(record))
+
+
+def _place(record: dict[str, Any], file: Path, number: int) -> tuple[str, str, str]:
+    """Dialog, source and split of what was said about a reply."""
+    dialog_id = str(record.get("dialog_id", f"{file.name}:{number}"))
+    split = _text(record.get("split") or ("valid" if held_back(dialog_id, RATED_SHARE) else "train"))
+    return dialog_id, str(record.get("source", file.name.split(".")[0])), split
+
+
+def _prompt(record: dict[str, Any]) -> tuple[Message, ...]:
+    spoken = [m for m in record["prompt"] if m["role"] != "system"]
+    return tuple(Message(ROLES[m["role"]], _text(m["content"])) for m in spoken)
+
+
+def _weight(record: dict[str, Any]) -> float:
+    value = record.get("weight")
+    if value is None:
+        return 1.0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise TypeError(f"{value!r} is no weight")
+    return float(value)
 
 
 def _label(value: Any) -> bool:
@@ -252,12 +310,6 @@ def _label(value: Any) -> bool:
     if value not in (0, 1):
         raise TypeError(f"{value!r} is neither 0 nor 1")
     return bool(value)
-
-
-def _weight(value: Any) -> float:
-    if not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise TypeError(f"{value!r} is no weight")
-    return float(value)
 
 
 def _time(value: Any) -> datetime:

@@ -379,12 +379,20 @@ def test_promotion_asks_first(kith: Kith, liked: list[Turn]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "module", "values"),
-    [("ranker", "ranking/train.py", "RankerTraining"), ("generator", "generation/train.py", "GeneratorTraining")],
+    ("verb", "modules"),
+    [
+        ("ranker", {"ranking/train.py": "RankerTraining"}),
+        ("generator", {"generation/train.py": "GeneratorTraining", "generation/tuning.py": "Tuning"}),
+    ],
 )
-def test_options_have_the_defaults_of_the_training(verb: str, module: str, values: str) -> None:
-    tree = ast.parse((ROOT / module).read_text())
-    [fields] = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == values]
+def test_options_have_the_defaults_of_the_training(verb: str, modules: dict[str, str]) -> None:
+    fields = [
+        field
+        for module, values in modules.items()
+        for node in ast.parse((ROOT / module).read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == values
+        for field in node.body
+    ]
     [function] = [
         node for node in ast.parse((ROOT / "bot/cli/train.py").read_text()).body
         if isinstance(node, ast.FunctionDef) and node.name == verb
@@ -392,10 +400,14 @@ def test_options_have_the_defaults_of_the_training(verb: str, module: str, value
     named = function.args.args[-len(function.args.defaults) :]
     options = {a.arg: ast.literal_eval(d) for a, d in zip(named, function.args.defaults, strict=True)}
     assert options.pop("as_json") is False
+    if verb == "generator":
+        assert options.pop("method") == "pretrain"
     assert options.pop("from_log") is False
     assert [options.pop(files, None) for files in ("data", "votes", "out")] == [None, None, None]
+    of_settings = {"persona", "examples", "most"} if verb == "generator" else set()
     assert options == {
-        field.target.id: ast.literal_eval(field.value)
+        field.target.id: ast.literal_eval(field.value) if ast.literal_eval(field.value) != () else None
         for field in fields
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value is not None
+        if field.target.id not in of_settings
     }

@@ -94,7 +94,8 @@ def test_every_model_has_a_row_and_every_source_a_figure(tmp_path: Path, generat
     assert found.replies is not None
     assert found.replies.contexts == 6
     assert [row.model for row in found.replies.rows] == [PEOPLE, name]
-    assert set(found.seconds) == {NGRAM, "bits", "replies"}
+    assert set(found.seconds) == {NGRAM, "bits", "replies", "likes"}
+    assert found.liked == []
 
 
 def test_the_same_seed_gives_the_same_figures(tmp_path: Path, generator_folder: str) -> None:

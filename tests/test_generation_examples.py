@@ -38,8 +38,8 @@ def test_a_persona_comes_before_them_and_alone_without_them() -> None:
 def test_a_model_that_was_not_trained_here_is_shown_them_and_ours_is_not(
     generator_folder: str, plain_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generation.generator.CHARACTERS_PER_TOKEN", 100)  # the tiny ones have no room else
+    monkeypatch.setattr("generation.rendering.CHARACTERS_PER_TOKEN", 100)  # the tiny ones have no room else
     ours, plain = (GptGenerator(folder, Sampling(1, 8), examples=2) for folder in (generator_folder, plain_folder))
-    assert ours.examples.text == ""
-    assert plain.examples.text.startswith(HEADING)
+    assert ours.rendering.examples.text == ""
+    assert plain.rendering.examples.text.startswith(HEADING)
     assert len(plain.sample([context("hello there")])) == 1

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from turn_values import CHAT, PERSON, talk
 
-from storage.corpora import CorpusError, LoggedVote, held_back, read_dialogs, read_ratings, read_votes
+from storage.corpora import (
+    CorpusError,
+    LoggedVote,
+    held_back,
+    read_dialogs,
+    read_preferences,
+    read_ratings,
+    read_votes,
+)
 from storage.dialog import Message, Vote, VoteValue
 from storage.export import Filters, export
 from storage.store import SqlDialogStore
@@ -111,7 +119,10 @@ def test_a_file_that_is_missing_and_a_folder_without_corpora_are_named(tmp_path:
     [
         ("{not json", "line 2: cannot be read"),
         ('["a", "list"]', "line 2: a JSON object is needed"),
-        ('{"id": 1, "words": []}', "line 2: a dialog needs `turns` or `messages`; it has id, words"),
+        (
+            '{"id": 1, "words": []}',
+            r"line 2: a dialog needs `turns` or `messages` \(`kith export messages` .*; it has id, words",
+        ),
         ('{"turns": [{"role": "narrator", "text": "once"}]}', "line 2: a dialog needs"),
         ('{"messages": 7}', "line 2: a dialog needs"),
         ('{"turns": "hi"}', "line 2: a dialog needs"),
@@ -316,3 +327,33 @@ def test_so_is_a_table_of_the_pool(tmp_path: Path) -> None:
     (tmp_path / "pool.toml").write_text('[[situation]]\nname = "s"\ncontexts = "hello"\nreplies = ["1"]\n')
     with pytest.raises(CorpusError, match=r"pool\.toml, table 1: .*'hello' is not a list"):
         list(read_dialogs(tmp_path))
+
+
+def test_preferences_are_read_with_their_dialog(tmp_path: Path) -> None:
+    record = {"prompt": MESSAGES[:2], "chosen": MESSAGES[2:3], "rejected": [{"role": "assistant", "content": "no"}],
+              "dialog_id": "d7", "weight": 0.25}  # fmt: skip
+    (found,) = read_preferences(write(tmp_path / "x.jsonl", record))
+    assert (found.dialog_id, found.source, found.chosen, found.rejected) == ("d7", "x", MESSAGES[2]["content"], "no")
+    assert [message.text for message in found.messages] == [m["content"] for m in MESSAGES[:2] if m["role"] != "system"]
+    assert found.split == ("valid" if held_back("d7", 0.15) else "train")
+    assert found.weight == 0.25
+
+
+@pytest.mark.parametrize("missing", ["prompt", "chosen", "rejected"])
+def test_a_preference_without_a_needed_key_is_named_with_the_export_that_has_it(tmp_path: Path, missing: str) -> None:
+    record = {"prompt": MESSAGES[:2], "chosen": MESSAGES[2:3], "rejected": MESSAGES[2:3]}
+    del record[missing]
+    with pytest.raises(CorpusError, match=f"kith export preferences.*it has {', '.join(sorted(record))}"):
+        list(read_preferences(write(tmp_path / "x.jsonl", record)))
+
+
+def test_a_record_without_a_weight_counts_as_one(tmp_path: Path) -> None:
+    (rating,) = read_ratings(write(tmp_path / "x.jsonl", RATING))
+    (dialog,) = read_dialogs(write(tmp_path / "y.jsonl", {"turns": TURNS, "weight": 3}))
+    assert (rating.weight, dialog.weight) == (1.0, 3.0)
+
+
+@pytest.mark.parametrize("weight", [-1, "2", None, True, float("inf"), float("nan")])
+def test_a_weight_is_a_number_from_zero_on(tmp_path: Path, weight: object) -> None:
+    with pytest.raises(CorpusError, match="line 1: a rated reply"):
+        list(read_ratings(write(tmp_path / "x.jsonl", {**RATING, "weight": weight})))

@@ -89,6 +89,38 @@ def learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, steps: int
         optimizer.step()
 
 
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""ChatML's, as many models of a hub have it: it does not mark who said what."""
+
+
+@pytest.fixture(scope="session")
+def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Llama of another's kind, with a chat template of its own; its weights are random."""
+    torch.manual_seed(0)
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    special = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    inner.train_from_iterator([*TEXTS, "user", "assistant", "system"], trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",  # nosec B106  # a token of a vocabulary
+        additional_special_tokens=special[:1],
+        chat_template=CHAT_TEMPLATE,
+    )
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=128, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return save(tmp_path_factory.mktemp("chat"), LlamaForCausalLM(config), tokenizer)
+
+
 @pytest.fixture(scope="session")
 def plain_tokenizer() -> PreTrainedTokenizerBase:
     """GPT-2's kind: one special token, no padding token, no chat template."""

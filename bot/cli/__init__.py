@@ -20,6 +20,7 @@ ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error",  # no reports about loading
     "HF_HUB_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL's trainers would tell its makers what is trained, on what hardware
 }
 """What must be there before torch and transformers are imported. What the user set stays."""
 
@@ -35,7 +36,10 @@ MISTAKES = {
 }
 """By module, the errors whose message is one sentence for the person at the keyboard."""
 
-EXTRAS = {"accelerate": "train", "datasets": "train", "bm25s": "evaluate", "matplotlib": "evaluate"}
+EXTRAS = {
+    **dict.fromkeys(("accelerate", "datasets", "peft", "trl"), "train"),
+    **dict.fromkeys(("bm25s", "matplotlib"), "evaluate"),
+}
 """What only extras bring, and which."""
 
 app = typer.Typer(

@@ -152,10 +152,12 @@ def generator(
     model: Models = None,
     most: Annotated[int, typer.Option(help="Dialogs of each source to read, at the most.", min=1)] = 60,
     replies: Annotated[int, typer.Option(help="Contexts to answer; 0 for none.", min=0)] = 300,
+    votes: Annotated[list[Path] | None, typer.Option(help="Votes: is what was liked likelier?")] = None,
+    preferences: Annotated[list[Path] | None, typer.Option(help="Preferences, likewise.")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Bits per character by source, and replies next to people's, on the held-back (valid) part."""
+    """Bits per character by source, replies next to people's, and likes, on the held-back (valid) part."""
     from bot.assemble import set_up_libraries
     from bot.cli.run_file import as_json
     from bot.settings import load_settings
@@ -163,7 +165,8 @@ def generator(
 
     settings = load_settings()
     set_up_libraries(settings)
-    found = evaluate_generator(replace(generator_run(settings, data, model, seed), most=most, replies=replies))
+    run = replace(generator_run(settings, data, model, seed), most=most, replies=replies)
+    found = evaluate_generator(replace(run, votes=tuple(votes or ()), preferences=tuple(preferences or ())))
     if json:
         show_json(as_json(found))
     else:
@@ -219,6 +222,8 @@ def _show_generator(figures: "GeneratorFigures") -> None:
     if figures.replies:
         said = f"Replies in {figures.replies.contexts} contexts, distinct-n of {figures.replies.words} words"
         _show_wide(said, figures.replies.rows, PEOPLE)
+    if figures.liked:
+        _show_wide("Is what people liked likelier?", figures.liked, figures.liked[0].model)
 
 
 def _show_wide(title: str, rows: "list[Row]", baseline: str) -> None:

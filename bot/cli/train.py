@@ -155,9 +155,29 @@ def safety(
 @app.command()
 def generator(
     context: typer.Context,
-    data: Data = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="pretrain: dialogs; sft, dpo, kto: `kith export` messages, preferences, votes. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     out: Out = None,
-    base: Base = "",
+    method: Annotated[
+        Literal["pretrain", "sft", "dpo", "kto"],
+        typer.Option(help="pretrain: on text; sft, dpo, kto: an adapter on a model that speaks, merged into it."),
+    ] = "pretrain",
+    base: Annotated[
+        str,
+        typer.Option(help="Folder or hub id to start from; default of sft, dpo, kto: the starter.", callback=model),
+    ] = "",
+    votes: Annotated[list[Path] | None, typer.Option(help="Measure sft, dpo, kto on these votes too.")] = None,
+    preferences: Annotated[list[Path] | None, typer.Option(help="Likewise on these preferences.")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="Folder for the adapter by itself; sft, dpo, kto.")] = None,
+    rank: Annotated[int, typer.Option(min=1, help="Of the adapter (LoRA).")] = 16,
+    alpha: Annotated[int, typer.Option(min=1, help="The adapter counts alpha / rank times.")] = 32,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of the adapter; 0: the method's own.")] = 0.0,
+    beta: Annotated[float, typer.Option(min=0.001, help="How much dpo and kto keep to the base.")] = 0.1,
     encoder: Annotated[
         str, typer.Option(help="BERT that a new model begins with; minilm: the packaged one.", callback=model)
     ] = "",
@@ -166,7 +186,7 @@ def generator(
     width: Annotated[int, typer.Option(min=64, help="Of a new model; heads are 64 wide.")] = 384,
     layers: Annotated[int, typer.Option(min=1, help="Of a new model.")] = 6,
     length: Annotated[int, typer.Option(min=32, help="Tokens a row: how far back it can look.")] = 512,
-    batch_rows: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 4,
+    batch_rows: Annotated[int, typer.Option(min=1, help="Rows at once; kto needs two.")] = 4,
     accumulate: Annotated[int, typer.Option(min=1, help="Batches a step.")] = 2,
     epochs: Annotated[float, typer.Option(min=0)] = 1.0,
     steps: Annotated[int, typer.Option(min=0, help="Instead of epochs; 0: by epochs.")] = 0,
@@ -180,14 +200,42 @@ def generator(
     from_log: FromLog = False,
     as_json: Json = False,
 ) -> None:
-    """Train the generator: from scratch, from a BERT, or onward from any causal model. Use it by KITH_GENERATOR."""
+    """Train the generator: from scratch, from a BERT, onward from any causal model, or on votes. Use it by
+    KITH_GENERATOR."""
     from bot.settings import UserError
 
     if base and encoder:
         raise UserError("Name either --base or --encoder: a model goes on from one of them.")
+    if encoder and method != "pretrain":
+        raise UserError("--encoder begins a new model: it goes with --method pretrain.")
     with training():
         if from_log:
             train_on_log(context, "generator", as_json)
+            return
+        if method != "pretrain":
+            from bot.cli.tuning import readable, tuned
+
+            found = tuned(
+                method=method,
+                data=tuple(named(data, "--data")),
+                out=named(out, "--out"),
+                base=base,
+                votes=tuple(votes or ()),
+                preferences=tuple(preferences or ()),
+                adapter=adapter,
+                rank=rank,
+                alpha=alpha,
+                epochs=epochs,
+                steps=steps,
+                learning_rate=learning_rate,
+                beta=beta,
+                length=length,
+                batch_rows=batch_rows,
+                accumulate=accumulate,
+                minutes=minutes,
+                seed=seed,
+            )
+            report(found if as_json else readable(found), as_json)
             return
         from generation.train import GeneratorTraining, train_generator
         from ranking.pretrained import packaged_minilm

@@ -57,6 +57,7 @@ def examine() -> Iterator[Check]:
     for name, look, advice in (
         ("secrets", secrets, "Let only yourself read them, by the command above."),
         ("database", database, "Correct KITH_DATABASE_URL, or set KITH_DATA_DIR to a folder that can be written."),
+        ("versions", versions, "Put the folder back, or `kith models rollback` that kind."),
         ("personas", personas, "Correct the file, KITH_PERSONA or KITH_PERSONAS_DIR."),
         ("retriever", retriever, "Run `make run` again, or correct KITH_RETRIEVER; KITH_RETRIEVED=0 does without it."),
         ("generator", generator, "Correct KITH_GENERATOR or KITH_REMOTE_URL; KITH_CANDIDATES=0 does without it."),
@@ -67,11 +68,13 @@ def examine() -> Iterator[Check]:
         ("safety", safety, "Correct KITH_SAFETY_MODEL and KITH_HELP_LINES, or leave them out."),
         ("Telegram", telegram, "Until then, `kith chat` talks in this terminal."),
     ):
-        if name == "retriever" and not sound:
-            yield Check(name, False, "not looked at, since its pool is in the database", "Mend the database first.")
+        if name in ("versions", "retriever") and not sound:
+            yield Check(name, False, "not looked at, since they are in the database", "Mend the database first.")
             continue
         found = check(name, look, settings, advice)
         sound = sound and (found.fine or name != "database")
+        if name == "versions" and found.fine:
+            settings = promoted(settings)
         yield found
 
 
@@ -101,6 +104,28 @@ def database(settings: Settings) -> str:
     with SqlDialogStore(settings.database) as store, store.reading() as connection:
         found = read_stats(connection)
     return f"{shown(settings.database)}: {found.turns} turns, {found.people} people"
+
+
+def versions(settings: Settings) -> str:
+    """Says which versions were promoted and serve, and looks whether their folders are there."""
+    from bot.assemble import open_store
+    from bot.versions import all_served, misfit
+
+    promoted(settings)
+    with open_store(settings) as store:
+        serve = all_served(settings, store)
+    if found := misfit(settings, serve):
+        raise Unfit(f"{found.name} does not fit: {found.reason}.")
+    return ", ".join(f"{each.kind}: {each.name}" for each in serve.values() if each.version) or "none was promoted"
+
+
+def promoted(settings: Settings) -> Settings:
+    """The settings with what was promoted filled in."""
+    from bot.assemble import open_store
+    from bot.versions import with_promoted
+
+    with open_store(settings) as store:
+        return with_promoted(settings, store)
 
 
 def personas(settings: Settings) -> str:

@@ -103,7 +103,8 @@ def load(
                 with part(kind):
                     rehearse(pipeline, name)
     except PartError as failed:
-        version = serve[failed.kind].version or serve["retriever"].version
+        stands_on = serve["retriever"].version if failed.kind in ("ranker", "taste") else None
+        version = serve[failed.kind].version or stands_on
         if version is None:
             raise failed.error from failed.error.__cause__
         raise BrokenVersion(version.name, str(failed.error)) from failed

@@ -112,7 +112,7 @@ def test_a_database_that_cannot_be_opened_is_blamed_on_no_model(monkeypatch: pyt
     assert not found["database"].fine
     assert (found["retriever"].fine, found["retriever"].advice) == (False, "Mend the database first.")
     assert "not looked at" in found["retriever"].found
-    assert [each.name for each in found.values() if not each.fine] == ["database", "retriever"]
+    assert [each.name for each in found.values() if not each.fine] == ["database", "versions", "retriever"]
 
 
 def test_a_secret_in_what_a_part_complains_of_is_not_shown(

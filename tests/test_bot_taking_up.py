@@ -16,6 +16,7 @@ from bot.conversation import Conversation
 from bot.running import open_bot
 from bot.taking_up import Serving, load_promoted, take_up_promoted
 from bot.versions import folder_of
+from ranking.policy import PolicyError
 from storage.dialog import PoolEntry, Turn, new_id
 
 pytest_plugins = ("tiny", "promoting")
@@ -179,6 +180,15 @@ async def test_an_owners_setting_wins_over_a_promotion(owner: Owner, tmp_path: P
     owner.promote(owner.policy(ranker=1.0))
     async with open_bot(owner.settings.model_copy(update={"policy": tmp_path / "mine.json"})) as bot:
         assert (await ask(bot)).versions["policy"].startswith("by hand")
+
+
+async def test_a_setting_that_is_wrong_is_blamed_on_no_version(owner: Owner, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text("{}")
+    ranker = owner.version("ranker", shift)
+    owner.promote(ranker)
+    with pytest.raises(PolicyError, match=r"mine\.json"):
+        load_promoted(owner.settings.model_copy(update={"policy": tmp_path / "mine.json"}), owner.store)
+    assert owner.state(ranker) == "promoted"
 
 
 async def test_a_pool_that_changes_during_a_swap_is_in_the_new_index(owner: Owner) -> None:

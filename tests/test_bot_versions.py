@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fixed_answers import empty_log
 
+from bot.cli import main
 from bot.settings import Settings, UserError
 from bot.versions import (
     Card,
@@ -124,3 +125,25 @@ def test_a_kind_that_there_is_not(settings: Settings, log: SqlDialogStore) -> No
         new_version(settings, "safety")
     with pytest.raises(UserError, match="the kinds are"):
         serving(settings, log, "../x")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["show", "../../etc"], "There is no version '../../etc': `kith models list` shows them."),
+        (["promote", "ranker-2026-01-01-1"], "There is no version 'ranker-2026-01-01-1'"),
+        (["rollback", "ranker"], "Nothing to take back: the shipped ranker serves"),
+        (["rollback", "safety"], "There are no versions of a 'safety'"),
+    ],
+)
+def test_a_mistake_at_the_keyboard_is_one_sentence(
+    settings: Settings,
+    log: SqlDialogStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    told: str,
+) -> None:
+    monkeypatch.setenv("KITH_DATA_DIR", str(settings.data_dir))
+    assert main(["models", *command]) == 2
+    assert told in capsys.readouterr().err

@@ -76,10 +76,14 @@ def export(
 @app.command()
 def stats(as_json: Json = False) -> None:
     """Show people, turns, votes, approval by source and version, and how long replies take."""
+    from bot.settings import load_settings
+    from bot.versions import all_served
     from storage.stats import read_stats
 
-    with open_log() as store, store.reading() as connection:
-        found = read_stats(connection)
+    with open_log() as store:
+        with store.reading() as connection:
+            found = read_stats(connection)
+        serve = all_served(load_settings(), store)
     if as_json:
         show_json(found)
         return
@@ -87,6 +91,8 @@ def stats(as_json: Json = False) -> None:
     show_table(("log", "#"), ((name, getattr(found, name)) for name in counts))
     groups = (found.approval, *found.by_source, *found.by_version)
     show_table(("approval", "#turns", "#👍", "#👎", "#share", "95 %"), map(approval_row, groups))
+    if any(each.version for each in serve.values()):
+        show_table(("kind", "serves", "by"), ((each.kind, each.name or "shipped", each.by) for each in serve.values()))
     if found.reasons:
         show_table(("👎 because", "#"), found.reasons.items())
     slow = [stage for stage in found.latency if stage.p95 >= 0.0005]  # the others would only show zeros

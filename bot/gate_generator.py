@@ -11,7 +11,7 @@ from bot.settings import Settings, UserError
 from bot.verdict import SPOKEN_MARGIN, Figure, about_as_often, must_be_better, no_dearer, no_more
 from generation.generator import GptGenerator
 from generation.metrics import per_character
-from generation.preference import preference, reply_costs
+from generation.reply_costs import preference, reply_costs
 from ranking.metrics import auc
 from ranking.regression import Totals, ordered, places
 from storage.dialog import Candidate, Context

@@ -353,7 +353,7 @@ def test_a_record_without_a_weight_counts_as_one(tmp_path: Path) -> None:
     assert (rating.weight, dialog.weight) == (1.0, 3.0)
 
 
-@pytest.mark.parametrize("weight", [-1, "2", None, True, float("inf"), float("nan")])
+@pytest.mark.parametrize("weight", [-1, "2", True, float("inf"), float("nan")])
 def test_a_weight_is_a_number_from_zero_on(tmp_path: Path, weight: object) -> None:
     with pytest.raises(CorpusError, match="line 1: a rated reply"):
         list(read_ratings(write(tmp_path / "x.jsonl", {**RATING, "weight": weight})))

@@ -17,7 +17,7 @@ NO_DECOMPOSITION = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "�
 NO_POSSESSIVE = ("ies", "ss", "us", "les")
 MRS = {"mr", "mrs", "ms", "mx", "dr", "prof"}
 """After these also a word that no list has is a name in small letters."""
-STATES = {"is", "was", "has", "had", "does", "did", "isn't", "wasn't", "hasn't"}
+STATES = {"is", "was", "has", "had", "does", "did", "isn't", "wasn't", "hasn't", "are", "were", "will", "would", "can"}
 WHERE = {"at", "from", "to", "with"}
 """Before somebody's home: "at rob's"."""
 
@@ -74,8 +74,10 @@ def in_company(before: str, word: str, after: str, cues: set[str]) -> bool:
 
 def called(before: str, word: str, after: str, cues: set[str]) -> bool:
     """Whether a word in small letters that no list has is a name."""
-    if word in listed("english", "never") or word in listed("english", "doing") or len(word) < 3:
+    if (
+        word in listed("english", "never") | listed("english", "doing") | listed("english", "between") | STATES
+        or len(word) < 3
+    ):
         return False
-    at_home = word.endswith("'s") and before in WHERE
     own = "relation" in cues and after in listed("english", "doing") and not word.endswith(("ly", "s", "ed", "ing"))
     return before in MRS or own

@@ -1,4 +1,4 @@
-"""Numbers of papers that tell who somebody is: passports, driving licences, national and tax numbers, in the forms of the
+"""Numbers of papers that tell who somebody is: passports, driving licences, national and tax numbers, in the forms of
 English- and Russian-speaking countries.
 
 A few forms are taken by themselves, 123-45-6789 for one; the others near a word such as "licence" or "ИНН".
@@ -11,11 +11,12 @@ AFTER, BEFORE = 60, 30
 """How many characters after such a word a number may begin, and before it end."""
 
 WORD = re.compile(
-    r"passport|\b(?:ssn|itin|nino|aadhaa?r)\b|social security|\bsocial (?=(?:is|number|no)\b)|national insurance|\bNI (?=number|no\b)"
-    r"|(?:driv\w+|driver'?s?|d\.?) ?licen[cs]e|\blicen[cs]e (?=number|no\b|#|is\b)|\btax (?:id|number|no)\b|\bNHS\b|medicare|\bPAN\b"
-    r"|\bpan card|green card|\b(?:national |my |her |his )?id (?:card|number|no)\b|identity card|residence permit|visa number|birth certificate"
-    r"|паспорт|загран|серия|\bинн\b|снилс|\bиин\b|\bправа\b|водительск\w+|удостоверени\w+|\bполис\w*|\bомс\b|военн\w+ билет|военник"
-    r"|свидетельств\w+ о|\bвнж\b|\bвид на жительство",
+    r"passport|\b(?:ssn|itin|nino|aadhaa?r)\b|social security|\bsocial (?=(?:is|number|no)\b)"
+    r"|national insurance|\bNI (?=number|no\b)|\bNHS\b|medicare|\bPAN\b|\btax (?:id|number|no)\b"
+    r"|(?:driv\w+|driver'?s?|d\.?) ?licen[cs]e|\blicen[cs]e (?=number|no\b|#|is\b)"
+    r"|\b(?:green|pan|identity|id) card|\bid (?:number|no)\b|residence permit|visa number|birth certificate"
+    r"|паспорт|загран|серия|\bинн\b|снилс|\bиин\b|\bправа\b|водительск\w+|удостоверени\w+|\bполис\w*|\bомс\b"
+    r"|военн\w+ билет|военник|свидетельств\w+ о|\bвнж\b|\bвид на жительство",
     re.IGNORECASE,
 )
 NUMBER = re.compile(

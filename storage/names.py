@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from storage import english_names, russian_names
-from storage.name_lists import GAP, QUOTES, Need, cues_before, listed, plain
-from storage.russian_names import PATRONYMIC
+from storage.name_lists import Need, cues_before, listed, plain
 
 REACH = 40
 """How many characters before a name are looked at for a cue."""
@@ -78,7 +77,7 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         if not _is_name(place):
             continue
         start = _name_start(place, initials)
-        public = _public_end(text, words, start, end)
+        public = _public_end(text, words, number, end)
         if not public:
             yield start, end
             named = end
@@ -92,7 +91,7 @@ def _words(text: str) -> list[Word]:
 
 def _word(token: re.Match[str], shouted: bool) -> Word:
     word, russian = plain(token[0]), CYRILLIC.search(token[0]) is not None
-    need = (russian_names if russian else english_names).need(word)
+    need = russian_names.need(word) if russian else english_names.need(word)
     shouted = shouted or (len(word) <= SHORT and token[0].isupper())  # "ID", "BMW"
     return Word(word, token[0][0].isupper() and not shouted, *token.span(), russian, need)
 
@@ -135,7 +134,7 @@ def _in_company(place: Place, word: Word) -> bool:
 
 def _is_called(place: Place, word: Word) -> bool:
     """Whether a word that no list has is a name by what stands around it."""
-    if PATRONYMIC.fullmatch(word.plain):
+    if word.russian and russian_names.is_patronymic(word.plain):
         return True
     if not word.capital:
         return not word.russian and english_names.called(place.near(-1), word.plain, place.after(), place.cues)
@@ -186,15 +185,17 @@ def _is_surname(first: Word, word: Word) -> bool:
         return True
     if first.need is None or first.need is Need.CUE:
         return False
-    return (russian_names if word.russian else english_names).is_surname(word.plain)
+    return russian_names.is_surname(word.plain) if word.russian else english_names.is_surname(word.plain)
 
 
-def _public_end(text: str, words: list[Word], start: int, end: int) -> int:
-    """Where a name ends that is of somebody whom all know; 0: it is none."""
-    if found := _public().match(plain(text), start):
-        return max(found.end(), end)
-    inside = [word.plain for word in words if start <= word.start < end and word.russian]
-    return end if inside and russian_names.is_public(inside) else 0
+def _public_end(text: str, words: list[Word], number: int, end: int) -> int:
+    """Where a name ends that is of somebody whom all know, or part of a place; 0: it is none."""
+    for word in words[max(number - 1, 0) : number + 1]:  # "San Jose", "Dr Pepper"
+        found = _public().match(plain(text), word.start)
+        if found and found.end() >= words[number].end:
+            return max(found.end(), end)
+    name = [word.plain for word in words[number:] if word.start < end and word.russian]
+    return end if name and russian_names.is_public(name) else 0
 
 
 @cache

@@ -11,6 +11,8 @@ MOSTLY = 0.75
 """A form that is a name in so much of what is written is one in small letters too."""
 SURNAME = 0.3
 """Surnames alone are made of words more often than given names are."""
+OFTEN = 0.2
+"""So much of a form is a name where its neighbours do not say it clearly."""
 GUESSED = 0.9
 """How sure the dictionary must be of a word that it does not have."""
 PATRONYMIC = re.compile(
@@ -38,6 +40,9 @@ ADDRESSED = {
     "почему",
     "я",
 }
+
+
+ENDINGS = ("а", "ы", "и", "е", "у", "ю", "я", "ой", "ей", "ом", "ем", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ def need(word: str) -> Need | None:
         return Need.COMPANY if reading.name and reading.known else None
     if "-" in word and not reading.known:
         return strictest(need(part) for part in word.split("-"))
-    ours = reading.lemmas & (listed("russian", "sure") | listed("russian", "pet"))
+    ours = word in _pet_names() or reading.lemmas & listed("russian", "sure")
     if ours or (reading.known and reading.name >= MOSTLY) or (not reading.known and _is_pet_name(word)):
         return Need.NOTHING
     if not reading.known:
@@ -94,19 +99,34 @@ def need(word: str) -> Need | None:
     return Need.COMPANY if reading.name > (SURNAME if only_surname else 0) else None
 
 
+@cache
+def _pet_names() -> frozenset[str]:
+    """The listed short forms in all cases, and some that there are not."""
+    forms = set()
+    for name in listed("russian", "pet"):
+        stem = name.rstrip("аяьй")
+        forms |= {name, *(stem + ending for ending in ENDINGS)}
+        if name.endswith("ек"):  # "санек", "саньком"
+            forms |= {name[:-2] + soft + ending for soft in ("к", "ьк") for ending in ENDINGS}
+    return frozenset(form for form in forms if len(form) > 3 or form in listed("russian", "pet"))
+
+
 def _is_pet_name(word: str) -> bool:
     found = PET.fullmatch(word)
-    if not found:
+    if not found or len(found[1]) < 3:
         return False
     bases = (found[1] + ending for ending in ("", "а", "я", "ь", "й"))
-    return any(read(base).known and read(base).name >= 0.3 and len(base) > 2 for base in bases)
+    return any(read(base).known and read(base).name >= SURNAME for base in bases)
+
+
+def is_patronymic(word: str) -> bool:
+    """Whether a word is one, and not an adjective that looks so: "душевной"."""
+    return PATRONYMIC.fullmatch(word) is not None and (read(word).name > 0 or not read(word).known)
 
 
 def is_surname(word: str) -> bool:
     """Whether a word in small letters belongs to the name before it."""
-    return PATRONYMIC.fullmatch(word) is not None or (
-        read(word).surname >= 0.5 and word not in listed("russian", "doubtful")
-    )
+    return is_patronymic(word) or (read(word).surname >= 0.5 and word not in listed("russian", "doubtful"))
 
 
 def is_public(words: list[str]) -> bool:
@@ -129,15 +149,15 @@ def in_company(before: list[str], word: str, after: str, cues: set[str]) -> bool
     cases = read(word).cases
     if cues & {"naming", "title"}:
         return True
-    if "nomn" in cases and (_is(after, "doing") or (_is(last, "doing") and read(word).name >= 0.2)):
+    if "nomn" in cases and (_is(after, "doing") or (_is(last, "saying") and read(word).name >= OFTEN)):
         return True
     if "relation" in cues:
-        return read(word).name >= 0.2
+        return read(word).name >= OFTEN
     to = "datv" in cases and _is(last, "telling")
     along = "ablt" in cases and last in ("с", "со") and (earlier == "мы" or _is(earlier, "meeting"))
     missed = last == "по" and earlier.startswith("скуча")
     loved = "accs" in cases and _is(last, "loving") and read(word).name >= SURNAME
-    return to or along or missed or loved or ("gent" in cases and last == "у" and read(word).name >= 0.2)
+    return to or along or missed or loved or ("gent" in cases and last == "у" and read(word).name >= OFTEN)
 
 
 def _is(word: str, kind: str) -> bool:

@@ -69,6 +69,7 @@ def in_company(before: str, word: str, after: str, cues: set[str]) -> bool:
         return does or "person" in cues
     at_home = word.endswith("'s") and before in WHERE
     own = "relation" in cues and (does or after in STATES or after.endswith("ed"))
+    at_home |= word.endswith("'s") and after in listed("english", "belonging")
     return does or own or at_home or bool(cues & {"naming", "title", "person"})
 
 

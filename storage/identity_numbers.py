@@ -24,8 +24,10 @@ NUMBER = re.compile(
     r"\d{2} ?\d{2} ?(?:№|N|номер)? ?\d{6}|\d{2} ?№? ?\d{7}"  # Russian passports and licences
     r"|[IVXLC]{1,4} ?- ?[А-Я]{2} ?(?:№|N)? ?\d{6}|[А-Я]{2} ?(?:№|N)? ?\d{6,7}"  # certificates, military papers
     r"|(?=[A-Z\d]*\d[A-Z\d]*\d)[A-Z]{1,2} ?\d[A-Z\d]{5,8}|[A-Z]{5}\d{4}[A-Z]|[A-Z9]{5}\d{6}[A-Z9]{2}\w{3}"
-    r"|(?:\d[ -]?){8,15}\d"
-    r")(?!\w|[.,]\d)"
+    r"|[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]|[A-Z]\d{2,3}(?:[ -]\d{2,4}){2,4}"
+    r"|(?:\d[ -]?){6,15}\d"
+    r")(?!\w|[.,]\d)",
+    re.IGNORECASE,
 )
 DATE = re.compile(r"(?:19|20)\d\d-\d\d-\d\d|\d\d[- ]\d\d[- ](?:19|20)\d\d|(?:1[5-9]|20)\d\d ?- ?(?:1[5-9]|20)\d\d")
 PARTS = re.compile(r"серия\s+(\d{2} ?\d{2})\D{1,10}номер\s+(\d{6})", re.IGNORECASE)

@@ -121,9 +121,10 @@ def _is_name(place: Place) -> bool:
     if word.need is Need.NOTHING or "naming" in place.cues:
         return True
     if word.need is Need.CUE:
-        return word.capital and bool(place.cues)
+        return word.capital and (bool(place.cues) or _is_called(place, word))
     inside = word.capital and (bool(place.cues) or place.longer or _inside_a_sentence(place.before))
-    return inside or place.coordinated or _in_company(place, word)
+    coordinated = place.coordinated and place.near(-1) not in listed("english", "determiner")  # "he is rich and i ..."
+    return inside or coordinated or _in_company(place, word)
 
 
 def _in_company(place: Place, word: Word) -> bool:

@@ -48,12 +48,13 @@ ENDINGS = ("а", "ы", "и", "е", "у", "ю", "я", "ой", "ей", "ом", "е
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a form may be: how often it is a name and a surname, from 0 to 1; the cases that it has as a name; its
-    dictionary forms; whether the dictionary has it."""
+    dictionary forms; whether it looks like a noun, and whether the dictionary has it."""
 
     name: float
     surname: float
     cases: frozenset[str]
     lemmas: frozenset[str]
+    noun: bool
     known: bool
 
 
@@ -76,6 +77,7 @@ def read(word: str) -> Reading:
         surname,
         frozenset(str(parse.tag.case) for parse in names if parse.tag.number == "sing"),
         frozenset(parse.normal_form.replace("ё", "е") for parse in parses),
+        any(parse.tag.POS == "NOUN" for parse in parses[:1]),
         _dictionary().word_is_known(word),
     )
 
@@ -158,6 +160,14 @@ def in_company(before: list[str], word: str, after: str, cues: set[str]) -> bool
     missed = last == "по" and earlier.startswith("скуча")
     loved = "accs" in cases and _is(last, "loving") and read(word).name >= SURNAME
     return to or along or missed or loved or ("gent" in cases and last == "у" and read(word).name >= OFTEN)
+
+
+def called(word: str, after: str, cues: set[str], capital: bool) -> bool:
+    """Whether a word that the dictionary does not have is a name by its neighbours."""
+    reading = read(word)
+    if reading.known or len(word) < 3:
+        return False
+    return "naming" in cues or ("relation" in cues and reading.noun) or (capital and _is(after, "doing"))
 
 
 def _is(word: str, kind: str) -> bool:

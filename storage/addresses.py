@@ -17,12 +17,18 @@ _POSTCODE = r"(?:[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}|[A-Z]{2}\s\d{5}(?:-\d{4})?|\d
 _TOWN = rf"(?:,\s*[A-Z][\w'’-]+(?:\s[A-Z][\w'’-]+){{0,2}})?,?\s*{_POSTCODE}\b"
 _TAIL = rf"(?:,?\s*(?i:{_UNIT})\b)?(?:{_TOWN}|,\s*\d{{5}}\s[A-Z]\w+)?"
 
+_SMALL_WAY = r"(?:street|st|avenue|ave|road|rd|lane|ln|boulevard|blvd|drive|dr|court|crescent|terrace|close)"
+
 _ENGLISH = (
     # 221B Baker Street, Apt 4, London NW1 6XE
-    rf"(?:(?i:{_UNIT}),\s*)?{_HOUSE}\s+(?:[A-Z][\w.'’-]*\s+){{1,4}}(?i:{_WAY}){_TAIL}",
+    rf"(?:(?i:{_UNIT}),\s*(?:[A-Z]\w+\s(?:House|Court|Building|Apartments|Tower|Mansions),\s*)?)?{_HOUSE}\s+(?:[A-Z][\w.'’-]*\s+){{1,4}}(?i:{_WAY}){_TAIL}",
     # live at 14 maple street: in small letters only where somebody is, and with the plainest words
     r"(?i:(?<=\bat )|(?<=\bto )|(?<=\bon )|(?<=\bis ))"
     rf"\d{{1,5}}[a-z]?\s+[a-z]{{3,}}(?:\s[a-z]{{3,}})?\s+(?:street|avenue|road|lane|boulevard)\b{_TAIL}",
+    # 1208 s lamar blvd, austin tx 78704; apt 3, 210 west 45th street; 77 king st: in small letters where somebody is
+    rf"(?i:(?<=\bat )|(?<=\bto )|(?<=\bon )|(?<=\bin )|(?<=\bis )|(?<=address: )|(?<=address ))"
+    rf"(?:(?i:{_UNIT}),?\s+)?\d{{2,5}}[a-z]?\s+(?:(?:[nsew]\.?|north|south|east|west)\s+)?(?:[a-z]{{3,}}|\d{{1,3}}(?:st|nd|rd|th))(?:\s[a-z]{{3,}})?"
+    rf"\s+{_SMALL_WAY}\b\.?(?:,?\s*(?i:{_UNIT})\b)?(?:,?\s+[a-z]{{3,}}(?:,?\s+[a-z]{{2}}\s+\d{{5}}\b)|{_TOWN})?",
     # 5 Rue des Lilas, 75011 Paris; Hauptstraße 12, 10115 Berlin
     r"(?<![\w.,-])\d{1,4},?\s+(?i:rue|allée|chemin|via|calle|piazza)\s+(?:[\w'’-]+\s){0,2}[A-Z][\w'’-]+(?:,\s*\d{5}\s[A-Z][\w'’-]+)?",
     r"\b[A-ZÄÖÜ][\wäöüß]+(?:straße|strasse|str\.|weg|platz|gasse|allee)\s+\d{1,4}[a-z]?(?:,\s*\d{5}\s[A-Z]\w+)?",
@@ -48,6 +54,12 @@ _RUSSIAN = (
     # ул ленина 5, улица ленина дом 5
     rf"(?i:\bул\b\.?)\s*[а-яё-]{{3,}}(?:\s[а-яё-]{{3,}})?,?\s+{_NUMBER}{_PART}",
     rf"(?i:\bулиц[аеу])\s+[а-яё-]{{3,}}(?:\s[а-яё-]{{3,}})?,?\s+(?:д\.|дом)\s*\d{{1,4}}{_PART}",
+    # дом 8 по улице Чехова
+    rf"(?i:\bдом)\s+{_NUMBER}\s+(?i:по|на)\s+{_STREET}\s+{_NAME}",
+    # живу на гагарина 15 кв 7, я на советской 21
+    r"(?i:(?<=живу на )|(?<=живет на )|(?<=я на )|(?<=адрес )|(?<=приезжай на )|(?<=прописан на )|(?<=снимаю на ))"
+    r"[А-ЯЁа-яё][а-яё-]{4,}(?:\s[а-яё-]{4,})?,?\s+(?:д\.?\s*|дом\s+)?\d{1,3}[а-я]?(?:[/-]\d{1,4})?(?![\d-])"
+    rf"{_PART}(?!\s*(?:час|мин|лет|год|этаж|дн|руб|тыс|процент|км|м\b))",
     # Тверская, 12, кв. 40
     rf"{_PREFIXED}[А-ЯЁ][\w-]+,?\s+{_NUMBER},?\s*(?i:кв|квартира)\b\.?\s*\d{{1,4}}",
     r"(?i:\bд(?:ом)?\b\.?\s*\d{1,4}[а-я]?,?\s*кв(?:артира)?\b\.?\s*\d{1,4})",

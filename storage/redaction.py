@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from storage.addresses import ENGLISH, RUSSIAN
+from storage.identity_numbers import find_identity_numbers
 from storage.names import find_names
 
 KINDS = ("link", "email", "handle", "card", "passport", "phone", "address", "name")
@@ -90,16 +91,6 @@ CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
 DIGIT = re.compile(r"\d")
 CARD = re.compile(r"(?<![\w.-])[2-6](?:[ -]?\d){12,18}(?![\d-])")
 
-PASSPORT_WORD = re.compile(r"passport|паспорт|загран|серия", re.IGNORECASE)
-PASSPORT_REACH = 60
-"""How many characters after such a word a number may begin."""
-PASSPORT = re.compile(
-    r"(?<![\w.])(?:\d{2} ?\d{2} ?(?:№|N|номер)? ?\d{6}|\d{2} ?№? ?\d{7}"
-    r"|(?=[A-Z\d]*\d[A-Z\d]*\d)[A-Z]{1,2} ?\d[A-Z\d]{5,8}|\d{9})(?![\w])"
-)
-PASSPORT_PARTS = re.compile(r"серия\s+(\d{2} ?\d{2})\D{1,10}номер\s+(\d{6})", re.IGNORECASE)
-SIGNED_PASSPORT = re.compile(r"(?<![\w.])\d{2} ?\d{2} ?№ ?\d{6}(?!\w)")
-
 SEVEN_DIGITS = re.compile(r"(?:\d\D*){7}")
 YEARS = re.compile(r"(?:1[5-9]|20)\d\d ?[-–—] ?(?:1[5-9]|20)\d\d")
 PHONE_WORD = re.compile(
@@ -144,16 +135,6 @@ def luhn(digits: str) -> bool:
     return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
 
 
-def _passports(text: str) -> Iterator[tuple[int, int]]:
-    for parts in PASSPORT_PARTS.finditer(text):
-        yield parts.span(1)
-        yield parts.span(2)
-    for word in PASSPORT_WORD.finditer(text):
-        if number := PASSPORT.search(text, word.end(), word.end() + PASSPORT_REACH):
-            yield number.span()
-    yield from _spans(SIGNED_PASSPORT, text)
-
-
 def _phones(text: str) -> Iterator[tuple[int, int]]:
     if not SEVEN_DIGITS.search(text):
         return
@@ -184,7 +165,7 @@ FINDERS: dict[str, Finder] = {
     "email": _emails,
     "handle": _handles,
     "card": _cards,
-    "passport": _passports,
+    "passport": find_identity_numbers,
     "phone": _phones,
     "address": _addresses,
     "name": find_names,

@@ -29,6 +29,20 @@ from storage.store import SqlDialogStore
     ("Вера в Веру", "Вера в [name]"),
     ("it rose by 12 in 2019-2020", "it rose by 12 in 2019-2020"),
     ("a@b.com at foo dot com", "[email] at foo dot com"),
+    ("so will texted me, and i texted grace", "so [name] texted me, and i texted [name]"),
+    ("have the grace to say what you will", "have the grace to say what you will"),
+    ("auntie bola and ji-woo are at rob's", "[name] and [name] are at [name]'s"),
+    ("мы с верой и дядей колей ждём рому, рома сказал", "мы с [name] и [name] ждём рому, [name] сказал"),
+    ("с верой в лучшее, читаю роман", "с верой в лучшее, читаю роман"),
+    ("настюха и Гульнара Рашидовна, вован и кирюха", "[name] и [name], [name] и [name]"),
+    ("my sister Ngozi loves Harry Potter in San Jose", "my sister [name] loves Harry Potter in San Jose"),
+    ("ssn 078-05-1120, ni number AB 12 34 56 C", "ssn [passport], ni number [passport]"),
+    ("ИНН 771234567890, СНИЛС 112-233-445 95", "ИНН [passport], СНИЛС [passport]"),
+    ("1234 567890 is my licence number", "[passport] is my licence number"),
+    ("my passport expired on 2019-05-12", "my passport expired on 2019-05-12"),
+    ("come to apt 3, 210 west 45th street", "come to [address]"),
+    ("живу на гагарина 15 кв 7", "живу на [address]"),
+    ("живу на севере 15 лет", "живу на севере 15 лет"),
     ("", ""),
 ])  # fmt: skip
 def test_placeholders_say_what_was_there(text: str, redacted: str) -> None:
@@ -70,9 +84,10 @@ def test_every_format_is_redacted_in_every_text(store: SqlDialogStore, tmp_path:
     assert "quentina@example.com" in json.dumps(file.read_text())
 
 
-def test_most_of_it_is_found_and_little_else() -> None:
-    """On the half that was not looked at while the rules were written; docs/privacy.md has the table."""
-    measured = scores(read_lines("test"))
+@pytest.mark.parametrize("name", ["test", "second"])
+def test_most_of_it_is_found_and_little_else(name: str) -> None:
+    """On lines that the rules were not written against; docs/privacy.md has the tables."""
+    measured = scores(read_lines(name))
     for kind in KINDS:
         _, precision, recall = measured[kind]
         assert precision.value >= 0.8 and recall.value >= 0.7, (kind, precision, recall)

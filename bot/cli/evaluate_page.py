@@ -2,43 +2,25 @@
 numbers with their intervals."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.cli import plots, sentences
+from bot.cli import evaluate_plots as plots
+from bot.cli import sentences
+from bot.cli.page import Section, as_html, cell, facts, whole_page
 from bot.cli.run_file import Run, as_json
-from bot.cli.tables import is_ours, shown, title
+from bot.cli.tables import title
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from bot.ablation import BotFigures
     from generation.evaluate import GeneratorFigures
-    from storage.estimates import Estimate, Row
-
-STYLE = Path(__file__).parent / "report.css"
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A heading, what was asked, pictures each with a sentence, and tables by caption."""
-
-    heading: str
-    about: str
-    pictures: "Sequence[tuple[Figure, str]]" = ()
-    tables: "Mapping[str, Sequence[Row]]" = field(default_factory=dict)
+    from storage.estimates import Row
 
 
 def page(run: Run) -> str:
     """The whole page."""
-    body = "\n".join([_head(run), *map(_section, sections(run)), _how(run)])
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Kith, measured {run.made:%Y-%m-%d}</title><style>{STYLE.read_text(encoding='utf-8')}</style></head>\n"
-        f"<body><main>\n{body}\n</main></body></html>\n"
+    return whole_page(
+        f"Kith, measured {run.made:%Y-%m-%d}", "wide", [_head(run), *map(as_html, sections(run)), _how(run)]
     )
 
 
@@ -118,35 +100,6 @@ def _turned(rows: "Sequence[Row]", baseline: str) -> "list[Row]":
     ]
 
 
-def _section(section: Section) -> str:
-    parts = [f"<h2>{escape(section.heading)}</h2>", f"<p>{escape(section.about)}</p>"]
-    for figure, sentence in section.pictures:
-        image = f'<img alt="{escape(sentence)}" src="{plots.as_image(figure)}">'
-        parts.append(f'<figure><figcaption>{escape(sentence)}</figcaption><div class="wide">{image}</div></figure>')
-    tables = "\n".join(_table(caption, rows) for caption, rows in section.tables.items())
-    return "\n".join([*parts, f'<details><summary>All numbers</summary><div class="wide">{tables}</div></details>'])
-
-
-def _table(caption: str, rows: "Sequence[Row]") -> str:
-    names = list(rows[0].figures)
-    compared = list(dict.fromkeys(name for row in rows for name in row.against))
-    heads = ["", *names, *(name if " less " in name else f"{name}, difference" for name in compared)]
-    some_are_baselines = not all(is_ours(row.model) for row in rows)
-    lines = []
-    for row in rows:
-        cells = [_cell(row.figures[name]) for name in names]
-        cells += [_cell(row.against[name], signed=True) if name in row.against else "" for name in compared]
-        ours = ' class="ours"' if some_are_baselines and is_ours(row.model) else ""
-        lines.append(f"<tr{ours}><td>{escape(row.model)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    return f"<table><caption>{escape(caption)}</caption><tr>{head}</tr>{''.join(lines)}</table>"
-
-
-def _cell(figure: "Estimate", signed: bool = False) -> str:
-    value, interval = shown(figure, signed)
-    return f"{value}<i>{interval}</i>".replace("-", "\N{MINUS SIGN}")
-
-
 def _head(run: Run) -> str:
     models = ", ".join(f"{name} {version}" for name, version in run.models.items())
     return (
@@ -158,12 +111,12 @@ def _head(run: Run) -> str:
 def _summary(run: Run) -> str:
     """The figures that matter most, each with its baseline."""
     lines = [
-        f"<tr><td>{escape(what)}<br><i>against {escape(name)}</i></td><td>{_cell(ours)}</td><td>{_cell(theirs)}</td>"
-        f"<td>{_cell(gap, signed=True)}</td></tr>"
+        f"<tr><td>{escape(what)}<br><i>against {escape(name)}</i></td><td>{cell(ours)}</td><td>{cell(theirs)}</td>"
+        f"<td>{cell(gap, signed=True)}</td></tr>"
         for what, ours, theirs, name, gap in sentences.headlines(run)
     ]
     heads = "".join(f"<th>{name}</th>" for name in ("", "ours", "baseline", "difference"))
-    return f'<div class="wide"><table><tr>{heads}</tr>{"".join(lines)}</table></div>'
+    return f'<div class="scroll"><table><tr>{heads}</tr>{"".join(lines)}</table></div>'
 
 
 def _how(run: Run) -> str:
@@ -173,10 +126,10 @@ def _how(run: Run) -> str:
         [
             "<h2>How this was measured</h2>",
             f"<p>The same numbers are in {escape(run.name)}, for programs.</p>",
-            _facts("Settings", _flat(run.settings)),
-            _facts("Time", seconds.items()),
-            _facts("Versions", run.versions.items()),
-            _facts("Data, by SHA-256", files),
+            facts("Settings", _flat(run.settings)),
+            facts("Time", seconds.items()),
+            facts("Versions", run.versions.items()),
+            facts("Data, by SHA-256", files),
         ]
     )
 
@@ -186,12 +139,3 @@ def _flat(settings: Mapping[str, object]) -> Iterable[tuple[str, object]]:
     for name, value in as_json(settings).items():
         inside = value.items() if isinstance(value, dict) else [("", value)]
         yield from ((f"{name} {part}".strip(), found) for part, found in inside)
-
-
-def _facts(caption: str, facts: Iterable[tuple[str, object]]) -> str:
-    lines = (
-        f"<tr><td>{escape(name)}</td><td class='long'><code>{escape(str(value))}</code></td></tr>"
-        for name, value in facts
-    )
-    table = f"<table class='facts'>{''.join(lines)}</table>"
-    return f"<details><summary>{caption}</summary><div class='wide'>{table}</div></details>"

@@ -8,8 +8,10 @@ from xml.etree import ElementTree
 import pytest
 from figures import estimate, rated, run, selected
 
-from bot.cli import plots, sentences
-from bot.cli.report import page, sections
+from bot.cli import evaluate_plots as plots
+from bot.cli import sentences
+from bot.cli.drawing import DARK, QUIET
+from bot.cli.evaluate_page import page, sections
 from ranking.metrics import Bin
 from storage.estimates import Row
 
@@ -17,6 +19,10 @@ from storage.estimates import Row
 @pytest.fixture(scope="module")
 def html() -> str:
     return page(run())
+
+
+def decoded(source: str) -> str:
+    return base64.b64decode(source.removeprefix("data:image/svg+xml;base64,")).decode()
 
 
 def test_the_page_needs_nothing_besides_itself(html: str) -> None:
@@ -27,12 +33,17 @@ def test_the_page_needs_nothing_besides_itself(html: str) -> None:
 
 
 def test_every_picture_is_svg_with_a_sentence(html: str) -> None:
-    pictures = re.findall(r'<figcaption>([^<]+)</figcaption><div class="wide"><img alt="([^"]+)" src="([^"]+)"', html)
+    picture = (
+        r'<figcaption>([^<]+)</figcaption><div class="scroll"><picture>'
+        r'<source media="\(prefers-color-scheme: dark\)" srcset="([^"]+)"><img alt="([^"]+)" src="([^"]+)"'
+    )
+    pictures = re.findall(picture, html)
     assert len(pictures) == html.count("<figure>") == 10
-    for caption, alternative, source in pictures:
+    for caption, dark, alternative, source in pictures:
         assert caption == alternative
         assert re.fullmatch(r"[^.].*[^.]\.", caption)
-        drawn = ElementTree.fromstring(base64.b64decode(source.removeprefix("data:image/svg+xml;base64,")))
+        assert QUIET in decoded(source) and not [light for light in DARK if light in decoded(dark)]
+        drawn = ElementTree.fromstring(decoded(source))
         assert drawn.tag.endswith("svg")
         assert [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
 

@@ -27,7 +27,7 @@ WIDTH = 9.6
 """Inches of a picture, which a wide page shows 1056 pixels wide: 9 points of type come to 14 pixels."""
 
 NARROW = 3.9
-"""The same for a page on a phone: where it shows 328 pixels, 9 points of type come to 10.5, on a larger screen to 14."""
+"""The same for a page on a phone: in the 328 pixels there 9 points of type come to 10.5, on a larger screen to 14."""
 
 STYLE: Any = {
     "font.family": "sans-serif",

@@ -95,15 +95,18 @@ def save_run(folder: Path, run: Run) -> Path:
     )
 
 
-def write_whole(file: Path, text: str) -> Path:
-    """Writes a file, whole or not at all. Raises UserError when it cannot be written."""
+def write_whole(file: Path, content: str | bytes, mode: int = 0o666) -> Path:
+    """Writes a file, whole or not at all; `mode` as the account's mask leaves it. Raises UserError when it cannot be
+    written."""
     from bot.settings import UserError
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-            (Path(scratch) / file.name).write_text(text, encoding="utf-8")
-            (Path(scratch) / file.name).replace(file)
+            made = Path(scratch) / file.name
+            made.touch(mode)
+            made.write_bytes(content.encode() if isinstance(content, str) else content)
+            made.replace(file)
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}.") from error
     return file

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from lived_log import END, live
@@ -83,10 +84,7 @@ def test_periods_hold_all_replies_and_end_today(store: SqlDialogStore, days: int
     assert {period.days for period in periods} == {length}
     assert sum(period.turns for period in periods) == found.replied.all.turns
     assert sum(period.likes for period in periods) == found.replied.all.likes
-    assert all(
-        later.start - earlier.start == timedelta(days=length)
-        for earlier, later in zip(periods, periods[1:], strict=False)
-    )
+    assert all(later.start - earlier.start == timedelta(days=length) for earlier, later in pairwise(periods))
 
 
 def test_who_came_back_another_day_is_counted(store: SqlDialogStore) -> None:

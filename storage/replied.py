@@ -65,7 +65,7 @@ class Replied:
     by_version: Mapping[str, tuple[Group, ...]]
     """By model; the most replies first."""
     periods: tuple[Period, ...]
-    experiments: frozenset[str]
+    experiments: tuple[str, ...]
     """Those that replies are of."""
 
 
@@ -109,7 +109,7 @@ def read_replied(connection: Connection, since: datetime | None = None) -> Repli
     everything = ordered.pop("", (_group("all", {}),))[0]
     by_source = ordered.pop("source", ())
     return Replied(
-        everything, by_source, dict(sorted(ordered.items())), _periods(taken.days), frozenset(taken.experiments)
+        everything, by_source, dict(sorted(ordered.items())), _periods(taken.days), tuple(sorted(taken.experiments))
     )
 
 

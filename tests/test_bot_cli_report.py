@@ -102,7 +102,7 @@ def test_pictures_are_as_wide_as_a_phone_and_have_a_dark_side(store: SqlDialogSt
 
 def test_an_empty_log_says_so_in_each_place(kith: Kith) -> None:
     html = report(kith, "--png", "pictures")
-    assert html.count("Not enough yet") == 8
+    assert html.count("Not enough yet") == 9
     assert "<figure>" not in html
     assert "shipped" in html
     assert not Path("pictures").exists()

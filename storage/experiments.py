@@ -132,17 +132,19 @@ def _figures(
         turns=len(replies),
         likes=likes,
         dislikes=votes - likes,
-        approval=_over_people(people["likes"], people["votes"], most=1.0),
-        dialogs_a_person=_over_people(people["dialogs"], one),
-        turns_a_dialog=_over_people(people["kept"], people["dialogs"]),
-        sent_back=_over_people(people["sent back"], people["turns"], most=1.0),
+        approval=over_people(people["likes"], people["votes"], most=1.0),
+        dialogs_a_person=over_people(people["dialogs"], one),
+        turns_a_dialog=over_people(people["kept"], people["dialogs"]),
+        sent_back=over_people(people["sent back"], people["turns"], most=1.0),
         seconds_median=median,
         seconds_95=slow,
         verdict=verdict,
     )
 
 
-def _over_people(tops: Floats, bottoms: Floats, most: float = math.inf) -> Estimate:
+def over_people(tops: Floats, bottoms: Floats, most: float = math.inf) -> Estimate:
+    """A ratio of sums over people, such as likes by votes, with an interval if at least FEWEST people are below the
+    line. Both arrays have a number for each person."""
     if not bottoms.any():
         return NONE
     people = bottoms > 0

@@ -81,7 +81,7 @@ def read_stats(connection: Connection) -> Stats:
         reasons=_reasons(connection),
         by_source=by_source,
         by_version=_by_version(connection),
-        latency=_latency(connection),
+        latency=read_latency(connection),
     )
 
 
@@ -95,6 +95,20 @@ def read_glance(connection: Connection, since: datetime) -> Glance:
         fallbacks=_scalar(connection, func.count(TurnRow.id).filter(turns, TurnRow.reason == "fallback")),
         by_source={group.name: (group.turns, group.likes, group.dislikes) for group in _by_source(connection)},
     )
+
+
+def read_latency(connection: Connection, since: datetime | None = None) -> tuple[Latency, ...]:
+    """By stage, and the "total" of a turn's stages, of the replies since then; the slowest first."""
+    by_stage: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
+    turns = select(TurnRow.seconds) if since is None else select(TurnRow.seconds).where(TurnRow.at >= since)
+    for seconds in connection.scalars(turns.execution_options(yield_per=2000)):
+        for stage, value in {**seconds, "total": sum(seconds.values())}.items():
+            by_stage[stage].append(value)
+    latencies = []
+    for stage, values in by_stage.items():
+        ordered = sorted(values)
+        latencies.append(Latency(stage, len(ordered), percentile(ordered, 0.5), percentile(ordered, 0.95)))
+    return tuple(sorted(latencies, key=lambda latency: -latency.p50))
 
 
 def approval(name: str, turns: int, likes: int, dislikes: int) -> Approval:
@@ -147,15 +161,3 @@ def _by_version(connection: Connection) -> tuple[Approval, ...]:
 
 def _largest_first(groups: Iterable[Approval]) -> tuple[Approval, ...]:
     return tuple(sorted(groups, key=lambda group: (-group.turns, group.name)))
-
-
-def _latency(connection: Connection) -> tuple[Latency, ...]:
-    by_stage: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
-    for seconds in connection.scalars(select(TurnRow.seconds).execution_options(yield_per=2000)):
-        for stage, value in {**seconds, "total": sum(seconds.values())}.items():
-            by_stage[stage].append(value)
-    latencies = []
-    for stage, values in by_stage.items():
-        ordered = sorted(values)
-        latencies.append(Latency(stage, len(ordered), percentile(ordered, 0.5), percentile(ordered, 0.95)))
-    return tuple(sorted(latencies, key=lambda latency: -latency.p50))

@@ -160,13 +160,15 @@ def test_everything_is_measured_once_and_shown_three_times(
     assert json.loads(capsys.readouterr().out)["ranking"] == found["ranking"]
 
 
-@pytest.mark.parametrize(("library", "module"), [("bm25s", "ranking.baselines"), ("matplotlib", "bot.cli.plots")])
+@pytest.mark.parametrize(
+    ("library", "module"), [("bm25s", "ranking.baselines"), ("matplotlib", "bot.cli.evaluate_plots")]
+)
 def test_a_library_that_is_missing_is_one_sentence_and_code_2(
     library: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "talk.jsonl").write_text("{}\n")
     monkeypatch.setitem(sys.modules, library, None)
-    for name in [name for name in sys.modules if name in (module, "ranking.evaluate", "bot.cli.report")]:
+    for name in [name for name in sys.modules if name in (module, "ranking.evaluate", "bot.cli.evaluate_page")]:
         monkeypatch.delitem(sys.modules, name)
     talk = str(tmp_path / "talk.jsonl")
     assert main(["evaluate", "all", "--data", talk, "--votes", talk, "--out", str(tmp_path / "out")]) == 2

@@ -1,122 +1,152 @@
-"""The page of `kith evaluate all`: whole in itself, and true to its figures."""
+"""`kith report`: the page of a bot's own log, of a full one and of one where nothing happened yet."""
 
 import base64
+import json
+import os
 import re
-from dataclasses import replace
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
 import pytest
-from figures import estimate, rated, run, selected
+from fixed_answers import empty_log
+from lived_log import END, live
+from turn_values import talk
 
-from bot.cli import plots, sentences
-from bot.cli.report import page, sections
-from ranking.metrics import Bin
-from storage.estimates import Row
+from bot.cli import ENVIRONMENT, main
+from bot.cli.drawing import DARK
+from bot.settings import Settings, env_name
+from storage.dialog import Vote, VoteValue
+from storage.store import SqlDialogStore
 
+Kith: TypeAlias = Callable[..., tuple[int, str, str]]
 
-@pytest.fixture(scope="module")
-def html() -> str:
-    return page(run())
-
-
-def test_the_page_needs_nothing_besides_itself(html: str) -> None:
-    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)""", html)
-    assert "@import" not in html
-    assert "url(" not in html
-    assert "<script" not in html
+WORDINGS = [f"Go on, number {number}." for number in range(30)] + ["Write to <b>anna@example.org</b>."]
 
 
-def test_every_picture_is_svg_with_a_sentence(html: str) -> None:
-    pictures = re.findall(r'<figcaption>([^<]+)</figcaption><div class="wide"><img alt="([^"]+)" src="([^"]+)"', html)
-    assert len(pictures) == html.count("<figure>") == 10
-    for caption, alternative, source in pictures:
-        assert caption == alternative
-        assert re.fullmatch(r"[^.].*[^.]\.", caption)
-        drawn = ElementTree.fromstring(base64.b64decode(source.removeprefix("data:image/svg+xml;base64,")))
-        assert drawn.tag.endswith("svg")
-        assert [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty log in an empty folder, and only this setting."""
+    for name in {env_name(field) for field in Settings.model_fields} & set(os.environ):
+        monkeypatch.delenv(name)
+    for name in ENVIRONMENT:
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setenv("KITH_DATA_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("storage.dialog.now", lambda: END)
+    for module in ("storage.estimates", "storage.experiments"):
+        monkeypatch.setattr(f"{module}.RESAMPLES", 100)
+    empty_log(tmp_path).close()
 
 
-def test_every_figure_is_in_a_table_with_its_interval(html: str) -> None:
-    assert "<td>retriever</td><td>0.650<i>[0.550, 0.750]</i></td>" in html
-    assert "<td>+0.250<i>[+0.150, +0.350]</i></td>" in html
-    assert "<td>\N{MINUS SIGN}0.450<i>[\N{MINUS SIGN}0.550, \N{MINUS SIGN}0.350]</i></td>" in html
-    assert "<th>starter less 5-gram</th>" in html
+@pytest.fixture
+def store(tmp_path: Path) -> SqlDialogStore:
+    return SqlDialogStore(f"sqlite:///{tmp_path / 'kith.db'}")
 
 
-def test_how_it_was_measured_is_told(html: str) -> None:
-    for fact in (
-        "talk.jsonl",
-        "ab" * 32,
-        "ranking seed",
-        "run-20260102-030405.json",
-        "retriever v1",
-        "2026-01-02 03:04",
-    ):
-        assert fact in html
+@pytest.fixture
+def kith(capsys: pytest.CaptureFixture[str]) -> Kith:
+    def kith(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return kith
 
 
-def test_what_stands_in_names_is_no_markup() -> None:
-    told = page(replace(run(), models={"ranker": "<b>new</b>"}))
-    assert "<b>new" not in told
-    assert "&lt;b&gt;new" in told
+def report(kith: Kith, *arguments: object) -> str:
+    code, _, error = kith("report", "--out", "page.html", *arguments)
+    assert code == 0, error
+    return Path("page.html").read_text(encoding="utf-8")
 
 
-def test_the_summary_sets_ours_beside_baselines() -> None:
-    told = {what: (ours.value, name, gap.value) for what, ours, _, name, gap in sentences.headlines(run())}
-    assert told["ranker: R@1 of 20, all sources"] == (0.75, "plain MiniLM, context", 0.25)
-    assert told["retriever: mean rank of the context itself"][:2] == (22.5, "plain MiniLM, context")
-    assert told["ranker: AUC on votes, thumbs (new wordings)"][1] == "wording"
-    assert told["generator starter: bits per character, all sources"] == (1.75, "5-gram", -0.25)
+def figures(kith: Kith, *arguments: object) -> Any:
+    code, out, error = kith("report", "--out", "page.html", "--json", *arguments)
+    assert code == 0, error
+    return json.loads(out)
 
 
-def test_a_test_that_leaks_is_not_called_fair() -> None:
-    fair = selected("films", 20)
-    assert "does not leak" in sentences.recall([fair])
-    rows = [
-        replace(row, figures={**row.figures, "R@5": estimate(0.5)}) if row.model == "ranker, reply alone" else row
-        for row in fair.rows
-    ]
-    assert "does not leak" not in sentences.recall([replace(fair, rows=rows)])
+def vote(store: SqlDialogStore, person: str, reply: str, value: VoteValue) -> None:
+    turn = talk(store, "well", reply, chat=person, person=person)
+    store.add_vote(Vote(turn.id, person, value, "button"), person)
 
 
-def test_only_differences_clear_of_zero_are_called_so() -> None:
-    assert sentences.votes([rated(False, 0.05)]) == "Nowhere is a difference to wording clear of zero."
-    assert "ranker is above wording on thumbs (new wordings)" in sentences.votes([rated(False, 0.05), rated(True, 0.2)])
-    assert "ranker is below wording on thumbs;" in sentences.votes([rated(False, -0.2)])
-    assert "on 1 of 2 sources" in sentences.bits(run().generator.bits)
+def test_a_full_log_makes_a_page_that_needs_nothing_besides_itself(store: SqlDialogStore, kith: Kith) -> None:
+    live(store, 80, 60, WORDINGS, votes=0.3)
+    code, out, error = kith("report", "--out", "page.html", "--png", "pictures")
+    assert (code, error) == (0, "")
+    html = Path("page.html").read_text(encoding="utf-8")
+    assert not re.findall(r"""(?:src|href|srcset)\s*=\s*["'](?!data:)""", html)
+    assert "<script" not in html and "@import" not in html and "url(" not in html
+    assert '<meta name="viewport" content="width=device-width' in html
+    assert "Not enough yet" not in html.replace("not enough yet", "")
+    assert Path("page.html").stat().st_mode & 0o777 == 0o600
+    pictures = [Path(line) for line in out.splitlines()[1:]]
+    assert len(pictures) == html.count("<figure>") == 8
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in pictures)
 
 
-def test_a_generator_that_was_asked_for_no_replies_has_no_picture_of_them() -> None:
-    silent = replace(run(), generator=replace(run().generator, replies=None))
-    assert {s.heading: len(s.pictures) for s in sections(silent)}["The generator"] == 1
+def test_pictures_are_as_wide_as_a_phone_and_have_a_dark_side(store: SqlDialogStore, kith: Kith) -> None:
+    live(store, 40, 60, WORDINGS, votes=0.3)
+    html = report(kith)
+    pairs = re.findall(r'srcset="data:image/svg\+xml;base64,([^"]+)"><img alt="[^"]+" src="data:[^,]+,([^"]+)"', html)
+    assert len(pairs) == html.count("<figure>")
+    for dark, light in pairs:
+        drawn = ElementTree.fromstring(base64.b64decode(light))
+        assert float(drawn.attrib["width"].removesuffix("pt")) < 300
+        known = set(re.findall("#[0-9a-f]{6}", base64.b64decode(light).decode()))
+        assert known <= set(DARK), "a colour that would not turn dark"
+        assert not set(re.findall("#[0-9a-f]{6}", base64.b64decode(dark).decode())) & set(DARK)
 
 
-def test_ours_have_their_colours_and_baselines_step_back() -> None:
-    ours = {plots.colour(model) for model in ("retriever", "ranker", "ranker mine", "starter")}
-    baselines = (
-        "chance",
-        "ranker, reply alone",
-        "BM25, last message",
-        "plain MiniLM, last message",
-        "wording",
-        "people",
-    )
-    assert len(ours) == 3
-    assert not ours & {plots.colour(model) for model in baselines}
+def test_an_empty_log_says_so_in_each_place(kith: Kith) -> None:
+    html = report(kith, "--png", "pictures")
+    assert html.count("Not enough yet") == 9
+    assert "<figure>" not in html
+    assert "shipped" in html
+    assert not Path("pictures").exists()
 
 
-def test_the_interval_of_a_share_holds_it_and_stays_between_none_and_all() -> None:
-    for liked in (0.0, 0.3, 1.0):
-        low, high = plots.wilson(Bin(0.5, liked, 20))
-        assert -1e-9 <= low <= liked + 1e-9
-        assert liked - 1e-9 <= high <= 1 + 1e-9
-    assert plots.wilson(Bin(0.5, 0.5, 100)) == pytest.approx((0.4038, 0.5962), abs=1e-3)
+def test_replies_without_votes_are_shown_and_votes_are_not_enough_yet(store: SqlDialogStore, kith: Kith) -> None:
+    live(store, 20, 40, WORDINGS, votes=0.0)
+    html = report(kith)
+    for told in ("nobody has voted", "nobody disliked", "50 votes on replies", "no wording was liked"):
+        assert told in html
+    assert "How long replies take" in html and "were sent back" in html
+    assert "nan" not in re.sub(r"base64,[^\"]+", "", html)
 
 
-def test_what_is_not_a_number_is_left_out_of_pictures_and_a_dash_in_tables() -> None:
-    nothing = estimate(float("nan"))
-    part = rated(False, 0.1)
-    rows = [Row("ranker", {"AUC": nothing, "ECE": estimate(0.1)}, {"AUC": nothing}), *part.rows[:2]]
-    told = page(replace(run(), ranking=replace(run().ranking, votes=[replace(part, rows=rows)])))
-    assert "<td>–<i></i></td>" in told
+def test_words_are_redacted_and_only_of_people_who_said_yes(store: SqlDialogStore, kith: Kith) -> None:
+    vote(store, "telegram:1", "Write to <b>anna@example.org</b>.", 1)
+    store.change_person("telegram:2", consent=False)
+    vote(store, "telegram:2", "A secret.", -1)
+    html = report(kith)
+    assert "anna@" not in html and "<b>[email]" not in html
+    assert "Write to &lt;b&gt;[email]&lt;/b&gt;." in html
+    assert "secret" not in html
+    assert figures(kith)["log"]["replied"]["all"]["dislikes"] == 1
+
+
+def test_only_the_time_that_is_asked_for_counts(store: SqlDialogStore, kith: Kith) -> None:
+    live(store, 60, 60, WORDINGS, votes=0.3)
+    whole, part = figures(kith), figures(kith, "--since", "10d")
+    assert 0 < part["log"]["replied"]["all"]["turns"] < whole["log"]["replied"]["all"]["turns"]
+    assert len(part["log"]["replied"]["periods"]) <= 11
+    assert [len(each["promotions"]) for each in (whole, part)] == [1, 0]
+    assert kith("report", "--out", "page.html", "--since", "soon")[0] == 2
+
+
+def test_a_missing_library_is_one_sentence_before_anything_is_read(kith: Kith, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, error = kith("report", "--out", "page.html")
+    assert (code, out) == (2, "")
+    assert error == "kith: This needs matplotlib: pip install -e '.[evaluate]' where Kith's source is.\n"
+    assert not Path("page.html").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(kith: Kith) -> None:
+    Path("file").write_text("")
+    code, _, error = kith("report", "--out", "file/page.html")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "cannot be written" in error

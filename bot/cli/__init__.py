@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bot.cli import backup, evaluate, experiments, log, models, off_policy, pool, talk, train
+from bot.cli import backup, evaluate, experiments, log, models, off_policy, pool, report, talk, train
 
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin turn a reply of 0.1 s into 6 s once another program wants a core
@@ -51,6 +51,7 @@ app = typer.Typer(
 app.add_typer(talk.app)
 app.add_typer(log.app)
 app.add_typer(experiments.app)
+app.add_typer(report.app)
 app.add_typer(backup.app)
 evaluate.app.add_typer(off_policy.app)
 app.add_typer(pool.app, name="pool")

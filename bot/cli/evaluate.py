@@ -52,7 +52,7 @@ def everything(
     """Everything: tables here, a page with pictures and a file for programs in the folder."""
     import matplotlib  # noqa: F401 - if it is missing, that is to be said now and not after an hour
 
-    from bot.cli.report import page
+    from bot.cli.evaluate_page import page
     from bot.cli.run_file import as_json, save_run, write_whole
     from bot.cli.transcripts import as_markdown
     from bot.settings import load_settings

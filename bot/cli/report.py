@@ -1,197 +1,51 @@
-"""A run of `kith evaluate all` as one page that needs nothing besides itself: pictures, what is seen in them, and all
-numbers with their intervals."""
+"""`kith report`: how the bot does, out of its own log, as one page for its owner."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from html import escape
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from bot.cli import plots, sentences
-from bot.cli.run_file import Run, as_json
-from bot.cli.tables import is_ours, shown, title
+import typer
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from bot.cli.log import age_in_days, open_log
+from bot.cli.output import Json, show_json
 
-    from bot.ablation import BotFigures
-    from generation.evaluate import GeneratorFigures
-    from storage.estimates import Estimate, Row
+app = typer.Typer()
 
-STYLE = Path(__file__).parent / "report.css"
+PRIVATE = 0o600
+"""The mode of what has people's words in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A heading, what was asked, pictures each with a sentence, and tables by caption."""
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="The page to write, such as report.html.", metavar="FILE.html")],
+    png: Annotated[
+        Path | None, typer.Option(help="Folder for each picture as a file as well.", metavar="FOLDER")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only so much of the log, such as 30d, 8w or 12h.", metavar="AGE")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Votes, approval, dislikes, best and worst replies, latency, experiments, what serves: one page from the log."""
+    import matplotlib  # noqa: F401 - if it is missing, that is to be said before anything is read
 
-    heading: str
-    about: str
-    pictures: "Sequence[tuple[Figure, str]]" = ()
-    tables: "Mapping[str, Sequence[Row]]" = field(default_factory=dict)
+    from bot.cli.drawing import as_png
+    from bot.cli.report_figures import gather
+    from bot.cli.report_page import page, pictures, sections
+    from bot.cli.run_file import as_json, write_whole
+    from bot.settings import load_settings
+    from storage.dialog import now
 
-
-def page(run: Run) -> str:
-    """The whole page."""
-    body = "\n".join([_head(run), *map(_section, sections(run)), _how(run)])
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Kith, measured {run.made:%Y-%m-%d}</title><style>{STYLE.read_text(encoding='utf-8')}</style></head>\n"
-        f"<body><main>\n{body}\n</main></body></html>\n"
-    )
-
-
-def sections(run: Run) -> list[Section]:
-    """What the page tells, in its order."""
-    found = run.ranking
-    rated = [part for part in found.votes if not part.unseen]
-    abstains = float(run.settings["abstain_below"])
-    return [
-        Section(
-            "Response selection",
-            sentences.SELECTION,
-            [
-                (plots.recall_bars(found.selection), sentences.recall_at_one(found.selection)),
-                (plots.recall_curves(found.selection), sentences.recall(found.selection)),
-            ],
-            {title(part): part.rows for part in found.selection},
-        ),
-        Section(
-            "Echo",
-            sentences.ECHO,
-            [(plots.echo_bars(found.echo), sentences.echo(found.echo))],
-            {title(found.echo): found.echo.rows},
-        ),
-        Section(
-            "Votes",
-            sentences.VOTES,
-            [
-                (plots.vote_bars(found.votes), sentences.votes(found.votes)),
-                (plots.reliability(rated), sentences.calibration(rated)),
-            ],
-            {title(part): part.rows for part in found.votes},
-        ),
-        Section(
-            "The pool",
-            sentences.POOL,
-            [(plots.pool_lines(run.pool, abstains), sentences.pool(run.pool, abstains))],
-            {"By threshold of similarity": run.pool},
-        ),
-        _generator(run.generator),
-        _bot(run.bot),
-    ]
-
-
-def _generator(found: "GeneratorFigures") -> Section:
-    pictures = [(plots.bit_bars(found.bits), sentences.bits(found.bits))]
-    tables = {"Bits per character": _turned(found.bits.rows, "5-gram")}
-    if found.replies:
-        pictures.append((plots.reply_bars(found.replies), sentences.replies(found.replies)))
-        told = f"Replies in {found.replies.contexts} contexts, distinct-n of {found.replies.words} words"
-        tables[told] = _turned(found.replies.rows, "people")
-    return Section("The generator", sentences.GENERATOR, pictures, tables)
-
-
-def _bot(found: "BotFigures") -> Section:
-    from bot.ablation import WHOLE
-
-    pictures = [
-        (plots.ablation_bars(found.talks), sentences.ablation(found.talks)),
-        (plots.source_mix(found.talks), sentences.SOURCES),
-    ]
-    tables = {f"{kind}, {part.dialogs} dialogs": _turned(part.rows, WHOLE) for kind, part in found.talks.items()}
-    return Section("The whole bot", sentences.BOT, pictures, tables)
-
-
-def _turned(rows: "Sequence[Row]", baseline: str) -> "list[Row]":
-    """Figures down, models across: where there are more figures than models."""
-    from storage.estimates import Row
-
-    return [
-        Row(
-            name,
-            {row.model: row.figures[name] for row in rows},
-            {f"{row.model} less {baseline}": row.against[name] for row in rows if name in row.against},
-        )
-        for name in rows[0].figures
-    ]
-
-
-def _section(section: Section) -> str:
-    parts = [f"<h2>{escape(section.heading)}</h2>", f"<p>{escape(section.about)}</p>"]
-    for figure, sentence in section.pictures:
-        image = f'<img alt="{escape(sentence)}" src="{plots.as_image(figure)}">'
-        parts.append(f'<figure><figcaption>{escape(sentence)}</figcaption><div class="wide">{image}</div></figure>')
-    tables = "\n".join(_table(caption, rows) for caption, rows in section.tables.items())
-    return "\n".join([*parts, f'<details><summary>All numbers</summary><div class="wide">{tables}</div></details>'])
-
-
-def _table(caption: str, rows: "Sequence[Row]") -> str:
-    names = list(rows[0].figures)
-    compared = list(dict.fromkeys(name for row in rows for name in row.against))
-    heads = ["", *names, *(name if " less " in name else f"{name}, difference" for name in compared)]
-    some_are_baselines = not all(is_ours(row.model) for row in rows)
-    lines = []
-    for row in rows:
-        cells = [_cell(row.figures[name]) for name in names]
-        cells += [_cell(row.against[name], signed=True) if name in row.against else "" for name in compared]
-        ours = ' class="ours"' if some_are_baselines and is_ours(row.model) else ""
-        lines.append(f"<tr{ours}><td>{escape(row.model)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    return f"<table><caption>{escape(caption)}</caption><tr>{head}</tr>{''.join(lines)}</table>"
-
-
-def _cell(figure: "Estimate", signed: bool = False) -> str:
-    value, interval = shown(figure, signed)
-    return f"{value}<i>{interval}</i>".replace("-", "\N{MINUS SIGN}")
-
-
-def _head(run: Run) -> str:
-    models = ", ".join(f"{name} {version}" for name, version in run.models.items())
-    return (
-        f"<h1>How good is Kith?</h1>\n<p class='quiet'>Measured {run.made:%Y-%m-%d %H:%M} UTC. Models: "
-        f"{escape(models)}.</p>\n<p>{escape(sentences.INTERVALS)}</p>\n{_summary(run)}"
-    )
-
-
-def _summary(run: Run) -> str:
-    """The figures that matter most, each with its baseline."""
-    lines = [
-        f"<tr><td>{escape(what)}<br><i>against {escape(name)}</i></td><td>{_cell(ours)}</td><td>{_cell(theirs)}</td>"
-        f"<td>{_cell(gap, signed=True)}</td></tr>"
-        for what, ours, theirs, name, gap in sentences.headlines(run)
-    ]
-    heads = "".join(f"<th>{name}</th>" for name in ("", "ours", "baseline", "difference"))
-    return f'<div class="wide"><table><tr>{heads}</tr>{"".join(lines)}</table></div>'
-
-
-def _how(run: Run) -> str:
-    seconds = {name: f"{value:.0f} s" for name, value in run.seconds.items()}
-    files = ((file.name, f"{file.sha256} ({file.bytes:,} bytes)") for file in run.data)
-    return "\n".join(
-        [
-            "<h2>How this was measured</h2>",
-            f"<p>The same numbers are in {escape(run.name)}, for programs.</p>",
-            _facts("Settings", _flat(run.settings)),
-            _facts("Time", seconds.items()),
-            _facts("Versions", run.versions.items()),
-            _facts("Data, by SHA-256", files),
-        ]
-    )
-
-
-def _flat(settings: Mapping[str, object]) -> Iterable[tuple[str, object]]:
-    """Settings of settings with both names."""
-    for name, value in as_json(settings).items():
-        inside = value.items() if isinstance(value, dict) else [("", value)]
-        yield from ((f"{name} {part}".strip(), found) for part, found in inside)
-
-
-def _facts(caption: str, facts: Iterable[tuple[str, object]]) -> str:
-    lines = (
-        f"<tr><td>{escape(name)}</td><td class='long'><code>{escape(str(value))}</code></td></tr>"
-        for name, value in facts
-    )
-    table = f"<table class='facts'>{''.join(lines)}</table>"
-    return f"<details><summary>{caption}</summary><div class='wide'>{table}</div></details>"
+    made = now()
+    begun = None if since is None else made - timedelta(days=age_in_days(since))
+    with open_log() as store:
+        figures = gather(load_settings(), store, begun, made)
+    told = sections(figures)
+    written = [write_whole(out, page(figures, told), PRIVATE)]
+    if png:
+        written += [write_whole(png / name, as_png(figure)) for name, figure in pictures(told)]
+    if json:
+        show_json(as_json(figures))
+        return
+    for file in written:
+        typer.echo(file)

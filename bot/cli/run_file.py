@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,15 +95,18 @@ def save_run(folder: Path, run: Run) -> Path:
     )
 
 
-def write_whole(file: Path, text: str) -> Path:
-    """Writes a file, whole or not at all. Raises UserError when it cannot be written."""
+def write_whole(file: Path, content: str | bytes, mode: int = 0o666) -> Path:
+    """Writes a file, whole or not at all; `mode` as the account's mask leaves it. Raises UserError when it cannot be
+    written."""
     from bot.settings import UserError
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-            (Path(scratch) / file.name).write_text(text, encoding="utf-8")
-            (Path(scratch) / file.name).replace(file)
+            made = Path(scratch) / file.name
+            made.touch(mode)
+            made.write_bytes(content.encode() if isinstance(content, str) else content)
+            made.replace(file)
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}.") from error
     return file
@@ -116,7 +119,7 @@ def as_json(value: Any) -> Any:
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
-    if isinstance(value, Path):
+    if isinstance(value, Path | date):
         return str(value)
     if is_dataclass(value):
         return {field.name: as_json(getattr(value, field.name)) for field in fields(value) if field.repr}

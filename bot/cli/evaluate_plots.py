@@ -1,12 +1,10 @@
-"""The pictures of the report, by matplotlib, as SVG with real text, so that they are sharp and take the page's type."""
+"""The pictures of `kith evaluate all`."""
 
-import base64
-import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from bot.cli.drawing import BLUE, BROWN, GREEN, INK, ORANGE, PALE, QUIET, SLATE, grid, styled
 from bot.cli.tables import is_ours, label
 
 if TYPE_CHECKING:
@@ -21,88 +19,6 @@ if TYPE_CHECKING:
     from ranking.rated import Rated
     from ranking.selection import Selected
     from storage.estimates import Estimate, Row
-
-INK, QUIET, RULE, PALE = "#33373d", "#6d737c", "#dcd9d2", "#c3c6cb"
-BLUE, ORANGE, GREEN, BROWN, SLATE = "#2f6690", "#c8642b", "#4f7f5b", "#a39274", "#7b8794"
-
-WIDTH = 9.6
-"""Inches of a picture, which the page shows 1056 pixels wide: 9 points of type come to 14 pixels."""
-
-STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["Inter", "Helvetica Neue", "Helvetica", "Arial", "DejaVu Sans"],
-    "font.size": 9.0,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": QUIET,
-    "axes.titlecolor": INK,
-    "axes.facecolor": "none",
-    "axes.titlepad": 7.0,
-    "axes.labelsize": 9.0,
-    "legend.fontsize": 9.0,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#eceae5",
-    "grid.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.major.size": 0.0,
-    "ytick.major.size": 0.0,
-    "legend.frameon": False,
-    "figure.constrained_layout.w_pad": 0.09,
-    "figure.constrained_layout.h_pad": 0.07,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "kith",
-}
-
-
-P = ParamSpec("P")
-
-
-def styled(draw: "Callable[P, Figure]") -> "Callable[P, Figure]":
-    """A drawing in our style."""
-
-    @wraps(draw)
-    def drawn(*arguments: P.args, **named: P.kwargs) -> "Figure":
-        import matplotlib
-
-        with matplotlib.rc_context(STYLE):
-            return draw(*arguments, **named)
-
-    return drawn
-
-
-def grid(panels: int, columns: int, height: float, shared: bool = True) -> "tuple[Figure, list[Axes]]":
-    """A figure with so many panels of so many inches' height, their axes shared. What has no panel below it has the
-    numbers of its axis."""
-    from matplotlib.figure import Figure
-
-    columns = min(columns, panels)
-    rows = math.ceil(panels / columns)
-    figure = Figure(figsize=(WIDTH, rows * height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel().tolist()
-    for spare in axes[panels:]:
-        spare.set_visible(False)
-    for lowest in axes[max(0, panels - columns) : panels]:
-        lowest.tick_params(labelbottom=True)
-    return figure, axes[:panels]
-
-
-def as_image(figure: "Figure") -> str:
-    """A figure as a data URI of SVG."""
-    import matplotlib
-
-    stream = io.BytesIO()
-    with matplotlib.rc_context(STYLE):  # type is written as text or as paths here, not when it is drawn
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def colour(model: str) -> str:

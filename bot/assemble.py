@@ -30,7 +30,8 @@ from bot.settings import Settings
 from bot.texts import fallback, load_texts
 from generation.generator import GptGenerator
 from generation.sampling import Sampling
-from ranking.danger import lately, sign
+from ranking.danger import doubtful, last_sign, lately
+from ranking.danger_classifier import classifier
 from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
 from ranking.limits import asks_who_writes, limit
@@ -101,7 +102,7 @@ def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | N
     if moderation:
         scorers |= safety_features()
         toxicity = load_toxicity_check(settings, encoder)
-        scorers["toxic"], fixed["toxicity"] = toxicity.score, toxicity.version
+        scorers["toxic"], fixed["toxicity"], fixed["danger"] = toxicity.score, toxicity.version, classifier().version
         weights, otherwise = guarded(weights), moderation.fallback
     else:
         log.warning("KITH_SAFETY is off: nobody in danger is shown help, and replies are not checked for harm")
@@ -131,17 +132,21 @@ def taste_file(named: Path | None, retriever: str) -> Path | None:
 
 
 def load_moderation(settings: Settings) -> Moderation:
-    """What must be answered with moderated words, and these. Raises UserError."""
+    """What must be answered with moderated words, and these. Raises UserError, and ModelError when the classifier of
+    danger cannot be read."""
     texts = load_texts()
 
-    def danger(text: str) -> Concern | None:
-        found = sign(text)
-        return Concern(found.kind, found.acute) if found else None
+    def danger(said: Sequence[str]) -> Concern | None:
+        found = last_sign(said)
+        return Concern(found.kind, found.acute, found.guessed) if found else None
 
     def concern(context: Context) -> Concern | None:
-        return danger(context.last) or (Concern(kind) if (kind := limit(context)) else None)
+        found = danger(context.said("user"))
+        if found and not found.guessed:
+            return found
+        return Concern(kind) if (kind := limit(context)) else found
 
-    judge = Judge(concern, danger, lately, asks_who_writes)
+    judge = Judge(concern, danger, lately, doubtful, asks_who_writes)
     return Moderation(texts, load_help_lines(settings.help_lines), judge, fallback(texts))
 
 

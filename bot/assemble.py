@@ -3,7 +3,7 @@
 import logging
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,8 @@ from bot.texts import fallback, load_texts
 from bot.variants import load_variants
 from generation.generator import GptGenerator
 from generation.sampling import Sampling
-from ranking.danger import lately, sign
+from ranking.danger import doubtful, last_sign, lately
+from ranking.danger_classifier import classifier
 from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
 from ranking.limits import asks_who_writes, limit
@@ -149,6 +150,7 @@ def pipeline_of(parts: Parts, store: SqlDialogStore) -> Pipeline:
     moderation = load_moderation(settings) if settings.safety == "on" else None
     if moderation:
         scorers |= safety_features()
+        fixed["danger"] = classifier().version
         weights, otherwise = guarded(weights), moderation.fallback
     else:
         log.warning("KITH_SAFETY is off: nobody in danger is shown help, and replies are not checked for harm")
@@ -181,17 +183,21 @@ def taste_file(named: Path | None, retriever: str) -> Path | None:
 
 
 def load_moderation(settings: Settings) -> Moderation:
-    """What must be answered with moderated words, and these. Raises UserError."""
+    """What must be answered with moderated words, and these. Raises UserError, and ModelError when the classifier of
+    danger cannot be read."""
     texts = load_texts()
 
-    def danger(text: str) -> Concern | None:
-        found = sign(text)
-        return Concern(found.kind, found.acute) if found else None
+    def danger(said: Sequence[str]) -> Concern | None:
+        found = last_sign(said)
+        return Concern(found.kind, found.acute, found.guessed) if found else None
 
     def concern(context: Context) -> Concern | None:
-        return danger(context.last) or (Concern(kind) if (kind := limit(context)) else None)
+        found = danger(context.said("user"))
+        if found and not found.guessed:
+            return found
+        return Concern(kind) if (kind := limit(context)) else found
 
-    judge = Judge(concern, danger, lately, asks_who_writes)
+    judge = Judge(concern, danger, lately, doubtful, asks_who_writes)
     return Moderation(texts, load_help_lines(settings.help_lines), judge, fallback(texts))
 
 

@@ -213,16 +213,18 @@ def experiment(settings: Settings) -> str:
 
 
 def safety(settings: Settings) -> str:
-    """Loads the help lines and what checks replies."""
+    """Loads the help lines, the classifier of danger and what checks replies."""
     from bot.assemble import load_moderation, load_toxicity_check
     from bot.help_lines import SHIPPED
+    from ranking.danger_classifier import classifier
     from ranking.encoders import load_encoder
 
     if settings.safety == "off":
         return "SWITCHED OFF by KITH_SAFETY: nobody in danger is shown help, and replies are not checked for harm"
     load_moderation(settings)
     loaded = load_toxicity_check(settings, load_encoder(settings.retriever))
-    return f"help lines from {settings.help_lines or SHIPPED}; replies are checked by {loaded.version}"
+    checks = f"danger is told by {classifier().version}, replies are checked by {loaded.version}"
+    return f"help lines from {settings.help_lines or SHIPPED}; {checks}"
 
 
 def telegram(settings: Settings) -> str:

@@ -35,20 +35,24 @@ EMERGENCY = ("threat", "overdose")
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """What of a message wants moderated words: a kind of danger, or "minor", "doctor", "lawyer"."""
+    """What of a message wants moderated words: a kind of danger, which may be `guessed`, or "minor", "doctor",
+    "lawyer"."""
 
     kind: str
     acute: bool = False
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What is asked about a context. `concern`: of its last message; `danger`: of any message; `lately`: whether danger
-    was spoken of in the last few; `who_writes`: whether it asks for a person."""
+    """What is asked about a context. `concern`: of its last message; `danger`: of the last of a person's messages;
+    `lately`: whether danger was spoken of in the last few; `doubtful`: whether it may have been; `who_writes`: whether
+    a message asks for a person."""
 
     concern: Callable[[Context], Concern | None]
-    danger: Callable[[str], Concern | None]
+    danger: Callable[[Sequence[str]], Concern | None]
     lately: Callable[[Context], bool]
+    doubtful: Callable[[Context], bool]
     who_writes: Callable[[str], bool]
 
 
@@ -70,6 +74,8 @@ class Moderation:
             return self._fresh(context, spoken, "program")[0]
         if self.judge.lately(context):
             return self._fresh(context, spoken, "gentle")[0]
+        if self.judge.doubtful(context):
+            return self._fresh(context, spoken, "doubtful")[0]
         return self.otherwise(context, language)
 
     def _reply(self, context: Context, language: str) -> Candidate | None:
@@ -83,6 +89,7 @@ class Moderation:
             text, number = self._fresh(context, language, "still_danger")
             return Candidate(text, SOURCE, 1.0, f"{concern.kind}/again/{number}")
         key = "emergency" if concern.acute or concern.kind in EMERGENCY else PURPOSES[concern.kind]
+        key = "guessed" if concern.guessed else key
         text, number = self._fresh(context, language, key)
         shown = self.lines.shown(language, PURPOSES[concern.kind])
         return Candidate("\n".join([text, "", *shown]), SOURCE, 1.0, f"{concern.kind}/{key}/{number}")
@@ -103,7 +110,7 @@ class Moderation:
         """The danger in the message that got the lines: that before the person's last `back` + 1."""
         said = context.said("user")
         place = len(said) - 2 - back
-        return self.judge.danger(said[place]) if place >= 0 else None
+        return self.judge.danger(said[: place + 1]) if place >= 0 else None
 
     def _fresh(self, context: Context, language: str, key: str) -> tuple[str, int]:
         """A text of the catalogue that this dialog has not heard yet, as long as there is one, and its number."""

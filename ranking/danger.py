@@ -1,40 +1,25 @@
-"""Signs of danger in a message: self-harm, abuse, harm that somebody may come to, in English and Russian.
+"""Danger in what a person writes: self-harm, abuse, harm that somebody may come to, in English and Russian.
 
-They are regular expressions, danger_signs.toml, over a message in plain spelling: what sounds like danger and is none
-("dying of laughter") is taken out first, and what is over or only told (a film, the news) does not count. They need no
-model, so they hold whichever models the settings name. docs/safety.md says how many they find.
+Rules name what is said in plain words (ranking/danger_rules.py), a classifier finds some of what is alluded to
+(ranking/danger_classifier.py). Neither depends on a model that the settings name. docs/safety.md says how much they
+find.
 """
 
-import re
-import tomllib
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from dataclasses import replace
 
+from ranking.danger_classifier import classifier
+from ranking.danger_rules import Sign, by_rules
 from storage.dialog import Candidate, Context
 
-SIGNS = Path(__file__).parent / "danger_signs.toml"
-
-LANGUAGES = ("en", "ru")
-KINDS = ("overdose", "threat", "despair", "self_harm", "others", "violence", "eating")
-"""In the order in which they are looked for: the first that is found names the sign."""
-
-ALWAYS_ACUTE = ("overdose",)
-
-OF_ITSELF = ("despair", "self_harm", "eating")
-"""Kinds that count in the first person even where a story or the news is spoken of."""
-
-FIRST_PERSON = re.compile(r"\b(?:i|im|ive|id|ill|me|my|я|меня|мне|мной|мой|моя|моего)\b")
-GOES_ON = re.compile(r"\b(?:again|still|снова|опять)\b")
-
-PIECE, STEP, LONGEST = 600, 500, 8000
-"""Letters that are looked at together, and how far on the next such piece begins: a page of 4,096 takes as long as
-eight messages of 600. Of what is longer than any message of Telegram's the end is looked at."""
+KIND_OF = {"self_harm": "despair", "abuse": "violence", "danger": "threat"}
+"""By the classifier's kinds, those of the rules."""
 
 GENTLE = 6
 """Messages of the person after a sign of danger in which nobody jokes."""
+
+DOUBTFUL = 2
+"""The same for what may be danger: that message and the next."""
 
 CALM = (
     "danger.", "grief.", "heart.", "mood.sad", "mood.lonely", "mood.anxious", "mood.scared",
@@ -43,97 +28,55 @@ CALM = (
 )  # fmt: skip
 """What pool and listener say in those: names of situations and tones. Nothing that was generated is said."""
 
+UNLIKELY = -1.0
+"""Log-odds below which the classifier contradicts a rule: the words are careful then. With the author left out, so are
+two thirds of the rules' false alarms in English and a third in Russian, and 10 and 5 % of what they find."""
+
 WRITTEN = ("retrieval", "listening")
 """Sources whose candidates were written by people."""
-
-ALIKE = str.maketrans("013457@$!", "oieastasi")
-WORD_WITH_DIGIT = re.compile(r"[a-z]+[013457@$!]+[a-z]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """What a message is a sign of, one of KINDS, and whether it is happening now."""
-
-    kind: str
-    acute: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The expressions of danger_signs.toml; those of all languages but `kinds` as one."""
-
-    kinds: tuple[tuple[str, re.Pattern[str]], ...]
-    idioms: re.Pattern[str]
-    past: re.Pattern[str]
-    story: re.Pattern[str]
-    acute: re.Pattern[str]
 
 
 def sign(text: str) -> Sign | None:
     """The sign of danger in a message; None when there is none."""
-    whole = plain(text[-LONGEST:])
-    pieces = [whole[start : start + PIECE] for start in range(0, max(1, len(whole) - PIECE + STEP), STEP)]
-    found = [seen for seen in map(_sign, pieces) if seen]
-    return max(found, key=lambda seen: seen.acute, default=None)
+    guess, found = classifier().guess(text), by_rules(text)
+    return replace(found, guessed=guess.odds < UNLIKELY) if found else by_classifier(text)
 
 
-def _sign(text: str) -> Sign | None:
-    known = rules()
-    text = " ".join(known.idioms.sub(" ", text).split())
-    if known.past.search(text) and not GOES_ON.search(text):
+def by_classifier(text: str) -> Sign | None:
+    """What the classifier is sure of."""
+    guess = classifier().guess(text)
+    if guess.odds < classifier().sure[guess.language]:
         return None
-    told = known.story.search(text) is not None
-    own = FIRST_PERSON.search(text) is not None
-    for kind, expression in known.kinds:
-        if (not told or (own and kind in OF_ITSELF)) and expression.search(text):
-            return Sign(kind, kind in ALWAYS_ACUTE or known.acute.search(text) is not None)
-    return None
+    return Sign(KIND_OF[guess.kind], guess.acute, guessed=True)
 
 
-def plain(text: str) -> str:
-    """Words in lower case, one space apart: no punctuation, ё as е, signs that stand for letters as these (k1ll), runs
-    of a letter as one (dieeee), and a word that was spelt out (d i e) as a word."""
-    text = unicodedata.normalize("NFKC", text).lower().replace("ё", "е")
-    text = re.sub(r"['’`´]", "", text)
-    text = WORD_WITH_DIGIT.sub(lambda word: word[0].translate(ALIKE), text)
-    text = re.sub(r"(\w)\1{2,}", r"\1", text)
-    text = " ".join(re.findall(r"\w+", text))
-    return re.sub(r"\b(?:[^\W\d] ){2,}[^\W\d]\b", lambda spelt: spelt[0].replace(" ", ""), text)
-
-
-def ungentle(batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
-    """A scorer: 1 for what is not calm where one of the person's last messages was a sign of danger, else 0."""
-    return [
-        [float(not (c.source in WRITTEN and c.origin.startswith(CALM))) for c in candidates]
-        if lately(context)
-        else [0.0] * len(candidates)
-        for context, candidates in batch
-    ]
+def last_sign(said: Sequence[str]) -> Sign | None:
+    """The sign of danger in the last of a person's messages, or in the last two together where neither is one by
+    itself: people send a sentence in two."""
+    found = sign(said[-1])
+    if found or len(said) == 1 or sign(said[-2]):
+        return found
+    return by_classifier(" ".join(said[-2:]))
 
 
 def lately(context: Context) -> bool:
     """Whether one of the person's last GENTLE messages was a sign of danger."""
-    return any(sign(text) for text in context.said("user")[-GENTLE:])
+    said = context.said("user")
+    return any(last_sign(said[:end]) for end in range(max(1, len(said) - GENTLE + 1), len(said) + 1))
 
 
-@cache
-def rules() -> Rules:
-    """The rules, read once."""
-    read = tomllib.loads(SIGNS.read_text(encoding="utf-8"))
-    words = read["words"]
-
-    def one(*lists: Sequence[str]) -> re.Pattern[str]:
-        return compiled([expression for expressions in lists for expression in expressions], words)
-
-    every = {
-        name: one(*(read[name][language] for language in LANGUAGES)) for name in ("idioms", "past", "story", "acute")
-    }
-    kinds = tuple((kind, one(*(read[language].get(kind, ()) for language in LANGUAGES))) for kind in KINDS)
-    return Rules(kinds, **every)
+def doubtful(context: Context) -> bool:
+    """Whether one of the person's last DOUBTFUL messages may have been one."""
+    guesses = map(classifier().guess, context.said("user")[-DOUBTFUL:])
+    return any(guess.odds >= classifier().perhaps[guess.language] for guess in guesses)
 
 
-def compiled(expressions: Sequence[str], words: dict[str, str]) -> re.Pattern[str]:
-    """Expressions as one of alternatives; {name} in them stands for that of `words`."""
-    for name, expression in words.items():
-        expressions = [text.replace(f"{{{name}}}", expression) for text in expressions]
-    return re.compile("|".join(f"(?:{text})" for text in expressions))
+def ungentle(batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
+    """A scorer: 1 for what is not calm where one of the person's last messages was a sign of danger, or may have been,
+    else 0."""
+    return [
+        [float(not (c.source in WRITTEN and c.origin.startswith(CALM))) for c in candidates]
+        if lately(context) or doubtful(context)
+        else [0.0] * len(candidates)
+        for context, candidates in batch
+    ]

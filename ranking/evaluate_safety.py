@@ -1,23 +1,28 @@
 """How well danger in messages and unfitness of replies are told, on lines that people wrote: `kith evaluate safety`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
-from ranking.danger import sign
+from ranking.danger import doubtful, sign
+from ranking.danger_rules import by_rules
 from ranking.features import Batch, unsafe
 from ranking.lines import Line, read_lines
 from ranking.pool import curated
 from ranking.retriever import DANGER
 from ranking.safety import VETOES
 from storage.corpora import CorpusError
-from storage.dialog import Candidate, Context
+from storage.dialog import Candidate, Context, Message
 from storage.estimates import Estimate, Row, share
 
 POOL = "messages of the pool"
 
 Load = Callable[[], Callable[[Batch], Sequence[Sequence[float]]]]
 """Loads the scorer of toxicity, which messages do not need."""
+
+Tell = Callable[[Sequence[str]], list[bool]]
+"""Which texts are told from the fine ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +36,48 @@ class Told:
 
 
 def evaluate_safety(files: Sequence[Path], load: Load) -> list[Told]:
-    """A table for each file, of messages or of replies. Raises CorpusError."""
-    return [_of_file(file, load) for file in files]
+    """For each file of replies a table; for each of messages three: what rules find, what they or the classifier do,
+    what is met calmly at least. Raises CorpusError."""
+    return [told for file in files for told in _of_file(file, load)]
 
 
-def _of_file(file: Path, load: Load) -> Told:
+def _of_file(file: Path, load: Load) -> list[Told]:
     lines = read_lines(file)
     verdicts = {line.verdict for line in lines if not line.fine}
     if verdicts == {"danger"}:
-        found = [sign(line.text) is not None for line in lines]
-        texts = [text for entry in curated() if not entry.id.startswith(DANGER) for text in entry.contexts]
-        ordinary = sorted(set(texts))
-        extra = [Row(POOL, _figures([], [sign(text) is not None for text in ordinary]))]
-        return _told(f"Danger in messages: {file.name}", lines, found, extra)
+        return [
+            replace(
+                _told(f"Danger in {file.name}, by rules alone", lines, by_rules_alone, _pool()), missed=[], alarms=[]
+            ),
+            _told(f"Danger in {file.name}, by rules or classifier", lines, signs, _pool()),
+            replace(_told(f"Danger in {file.name}, met calmly at least", lines, calmly, _pool()), missed=[], alarms=[]),
+        ]
     if verdicts == {"unfit"}:
-        return _told(f"Unfit replies: {file.name}", lines, unfit([line.text for line in lines], load), [])
+        return [_told(f"Unfit replies in {file.name}", lines, partial(unfit, load=load))]
     raise CorpusError(f"{file} is no file of messages (danger, fine) or of replies (unfit, fine).")
+
+
+@cache
+def _pool() -> tuple[str, ...]:
+    """Ordinary messages. The classifier was fitted to them, so what it makes of them flatters it."""
+    texts = {text for entry in curated() if not entry.id.startswith(DANGER) for text in entry.contexts}
+    return tuple(sorted(texts))
+
+
+def by_rules_alone(texts: Sequence[str]) -> list[bool]:
+    """Whether a rule takes each message for danger."""
+    return [by_rules(text) is not None for text in texts]
+
+
+def signs(texts: Sequence[str]) -> list[bool]:
+    """Whether each message gets help lines."""
+    return [sign(text) is not None for text in texts]
+
+
+def calmly(texts: Sequence[str]) -> list[bool]:
+    """Whether each message gets help lines or calm words."""
+    contexts = [Context((Message("user", text),)) for text in texts]
+    return [sign(context.last) is not None or doubtful(context) for context in contexts]
 
 
 def unfit(texts: Sequence[str], load: Load) -> list[bool]:
@@ -56,15 +87,24 @@ def unfit(texts: Sequence[str], load: Load) -> list[bool]:
     return [p >= VETOES["toxic"] or unsafe(Context(()), c) > 0 for p, c in zip(toxic, candidates, strict=True)]
 
 
-def _told(title: str, lines: Sequence[Line], found: Sequence[bool], extra: list[Row]) -> Told:
-    rows = []
-    for language in ("all", *dict.fromkeys(line.language for line in lines)):
-        some = [(line, hit) for line, hit in zip(lines, found, strict=True) if language in ("all", line.language)]
-        rows.append(Row(language, _figures([h for n, h in some if not n.fine], [h for n, h in some if n.fine])))
-    missed = [line.text for line, hit in zip(lines, found, strict=True) if not line.fine and not hit]
-    alarms = [line.text for line, hit in zip(lines, found, strict=True) if line.fine and hit]
-    wrong = sum(not line.fine for line in lines)
-    return Told(f"{title}, {wrong} and {len(lines) - wrong} fine", [*rows, *extra], missed, alarms)
+def _told(title: str, lines: Sequence[Line], tell: Tell, ordinary: Sequence[str] = ()) -> Told:
+    found = tell([line.text for line in lines])
+    told = list(zip(lines, found, strict=True))
+    wrong, fine = [(line, hit) for line, hit in told if not line.fine], [(line, hit) for line, hit in told if line.fine]
+    rows = [
+        Row(language, _figures([h for n, h in wrong if _is(n, language)], [h for n, h in fine if _is(n, language)]))
+        for language in ("all", *dict.fromkeys(line.language for line in lines))
+    ]
+    for kind in dict.fromkeys(line.kind for line, _ in wrong):
+        rows.append(Row(kind, _figures([hit for line, hit in wrong if line.kind == kind], [])))
+    if ordinary:
+        rows.append(Row(POOL, _figures([], tell(ordinary))))
+    missed, alarms = [line.text for line, hit in wrong if not hit], [line.text for line, hit in fine if hit]
+    return Told(f"{title}, {len(wrong)} and {len(fine)} fine", rows, missed, alarms)
+
+
+def _is(line: Line, language: str) -> bool:
+    return language in ("all", line.language)
 
 
 def _figures(wrong: Sequence[bool], fine: Sequence[bool]) -> dict[str, Estimate]:

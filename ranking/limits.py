@@ -1,7 +1,7 @@
 """What Kith does not go along with, in English and Russian: sexual talk with or about minors, being a person, playing
 doctor or lawyer. Seen in messages (`limit`), which a moderated reply answers, and in candidates (features with vetoes).
 
-Regular expressions, limits.toml, over `ranking.danger.plain`.
+Regular expressions, limits.toml, over `ranking.danger_rules.plain`.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from ranking.danger import LONGEST, compiled, plain
+from ranking.danger_rules import LONGEST, compiled, plain
 from storage.dialog import Candidate, Context
 
 LIMITS = Path(__file__).parent / "limits.toml"

@@ -8,7 +8,6 @@ starter/; for another one they are fitted at the first start. A text classifier 
 
 import logging
 import tempfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ranking.danger import plain
 from ranking.lines import read_lines
 from ranking.listener import replies
+from ranking.ngrams import hashed
 from ranking.pool import curated
 from ranking.pretrained import ModelError
 from ranking.vectors import Encoder, Vectors
@@ -62,7 +61,9 @@ class Toxicity:
         """Shape (texts,)."""
         width = self.encoder.width
         by_vector = self.encoder.encode(texts) @ self.weights[:width]
-        by_words = np.array([self.weights[width + grams].sum() * scale(grams) for grams in map(buckets, texts)])
+        by_words = np.array(
+            [self.weights[width + grams].sum() * scale(grams) for grams in (hashed(text, BUCKETS) for text in texts)]
+        )
         odds = by_vector + by_words + self.weights[-1]
         found: NDArray[np.float64] = 1 / (1 + np.exp(-odds.astype(np.float64)))
         return found
@@ -143,7 +144,7 @@ def fit_toxicity(encoder: Encoder) -> Toxicity:
     texts = [*(line.text for line in lines), *pool]
     unfit = np.array([*(not line.fine for line in lines), *(False for _ in pool)])
     weight = np.where(np.arange(len(texts)) < len(lines), LINE_WEIGHT, POOL_WEIGHT)
-    found = [buckets(text) for text in texts]
+    found = [hashed(text, BUCKETS) for text in texts]
     rows = np.repeat(np.arange(len(texts)), [len(each) for each in found])
     values = np.concatenate([np.full(len(each), scale(each)) for each in found])
     words = csr_matrix((values, (rows, np.concatenate(found))), (len(texts), BUCKETS))
@@ -151,15 +152,6 @@ def fit_toxicity(encoder: Encoder) -> Toxicity:
     fitted = LogisticRegression(C=PENALTY, max_iter=3000).fit(read, unfit, sample_weight=weight)
     weights = np.append(fitted.coef_[0], fitted.intercept_[0]).astype(np.float16).astype(np.float32)
     return Toxicity(encoder, weights, f"{len(lines)} lines, {len(pool)} replies of the pool")
-
-
-def buckets(text: str) -> NDArray[np.intp]:
-    """The numbers of a text's words, pairs of words, and runs of 3 to 5 letters, each once."""
-    text = plain(text)
-    words, padded = text.split(), f" {text} "
-    grams = {f"w {' '.join(words[i : i + n])}" for n in (1, 2) for i in range(len(words) - n + 1)}
-    grams |= {f"c{padded[i : i + n]}" for n in (3, 4, 5) for i in range(len(padded) - n + 1)}
-    return np.array(sorted({zlib.crc32(gram.encode(errors="surrogatepass")) % BUCKETS for gram in grams}), np.intp)
 
 
 def scale(found: NDArray[np.intp]) -> float:

@@ -154,7 +154,7 @@ def test_places_scripted_users_and_self_play(settings: Settings, data: Path, ran
         assert rows[GENERATOR]["generated"].value + rows[GENERATOR]["fallback"].value == pytest.approx(1)
     assert [len(t.lines) for t in found.transcripts] == [10, 10]
     assert set(found.seconds) == set(found.talks)
-    assert {"retrieval", "generation", "ranker", "toxicity", "policy", "judge"} == set(found.models)
+    assert {"retrieval", "generation", "ranker", "toxicity", "danger", "policy", "judge"} == set(found.models)
     assert evaluate_bot(settings, run).talks == found.talks
 
 

@@ -12,10 +12,11 @@ from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
 from ranking.encoders import load_encoder
 from ranking.lines import read_lines
 from ranking.listener import replies
+from ranking.ngrams import hashed
 from ranking.pool import curated
 from ranking.pretrained import ModelError
 from ranking.safety import VETOES
-from ranking.toxicity import BUCKETS, HubToxicity, Toxicity, buckets, load_toxicity
+from ranking.toxicity import BUCKETS, HubToxicity, Toxicity, load_toxicity
 from ranking.vectors import Encoder
 from storage.corpora import CorpusError
 from storage.dialog import Candidate, Context
@@ -63,7 +64,7 @@ def test_candidates_keep_their_places(shipped: Toxicity) -> None:
 
 def test_every_text_has_its_numbers() -> None:
     for text in ("", "\ud800", "a", "Hello there", "привет" * 5000):
-        found = buckets(text)
+        found = hashed(text, BUCKETS)
         assert len(set(found)) == len(found)
         assert all(0 <= number < BUCKETS for number in found)
 

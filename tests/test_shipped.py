@@ -45,7 +45,7 @@ async def test_a_dialog_on_the_shipped_models(settings: Settings) -> None:
     sources = {s.candidate.source for turn in turns for s in turn.decision.ranked}
     assert sources == {"retrieval", "listening", "generation"}
     assert len({turn.decision.reply for turn in turns}) == len(turns)
-    assert {"retrieval", "generation", "ranker", "taste", "toxicity", "policy"} == turns[0].versions.keys()
+    assert {"retrieval", "generation", "ranker", "taste", "toxicity", "danger", "policy"} == turns[0].versions.keys()
     assert turns[0].versions["policy"].startswith("fitted ")
 
 

@@ -153,6 +153,25 @@ def safety(
 
 
 @app.command()
+def danger(
+    lines: Annotated[
+        list[Path], typer.Option(help="Files of lines, each by another author, as those of tests/safety_lines.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
+    more: Annotated[list[Path] | None, typer.Option(help="Files of lines that are learnt from only.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fit the classifier of danger in messages, and its thresholds. Minutes."""
+    with training():
+        from ranking.fit_danger import fit_danger
+
+        made, found = fit_danger(lines, more or [])
+        made.save(out)
+        figures = {name: str(figure) for name, figure in found.items()}
+        report({"version": made.version, "sure": made.sure, "perhaps": made.perhaps, **figures}, as_json)
+
+
+@app.command()
 def generator(
     context: typer.Context,
     data: Annotated[

@@ -1,0 +1,114 @@
+"""Danger that no rule has words for: linear models on the words and letters of a message, in English and Russian.
+
+Three logistic regressions share their n-grams, which are weighted by how rare they are (tf-idf without the counts, as
+each counts once): whether somebody is in danger, of which kind, and whether it is happening now. They are fitted by
+ranking/fit_danger.py to lines that several people wrote, need no other model, and take a millisecond a message.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ranking.danger_rules import LONGEST, pieces, plain
+from ranking.ngrams import hashed
+from ranking.pretrained import ModelError
+
+STARTER = Path(__file__).parent / "starter" / "danger.safetensors"
+
+BUCKETS = 1 << 17
+"""Numbers that n-grams are hashed to; the lines have about as many."""
+
+KINDS = ("self_harm", "abuse", "danger")
+"""Kinds of danger, as the lines call them that it is fitted to."""
+
+LANGUAGES = ("en", "ru")
+
+PIECE, STEP = 250, 150
+"""Letters that are read at once, about as long as the longest lines that it is fitted to: in a page a sentence would
+drown."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What the classifier makes of a message: the log-odds of danger, the likeliest of KINDS, and whether it is now."""
+
+    odds: float
+    kind: str
+    acute: bool
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """`rarity`: what each bucket counts, shape (BUCKETS,). `weights`: of danger, of each of KINDS and of now, already
+    times that, shape (BUCKETS, 5), and their `intercepts`, (5,). `sure` and `perhaps`: by language, the log-odds from
+    which on a message is taken for danger, and from which on it may be."""
+
+    rarity: Floats
+    weights: Floats
+    intercepts: Floats
+    sure: Mapping[str, float]
+    perhaps: Mapping[str, float]
+    version: str
+
+    def guess(self, text: str) -> Guess:
+        """Of the piece of a message that sounds most like danger."""
+        whole = plain(text[-LONGEST:])
+        guesses = [self.guess_piece(piece) for piece in pieces(whole, PIECE, STEP)]
+        return max(guesses, key=lambda guess: guess.odds)
+
+    def guess_piece(self, text: str) -> Guess:
+        """Of a text as one."""
+        found = hashed(text, BUCKETS)
+        length = max(float(np.linalg.norm(self.rarity[found])), 1e-9)
+        odds = self.intercepts + self.weights[found].sum(axis=0) / length
+        kind = KINDS[int(odds[1:-1].argmax())]
+        return Guess(float(odds[0]), kind, bool(odds[-1] > 0), language_of(text))
+
+    def save(self, file: Path) -> None:
+        """Writes it, whole or not at all."""
+        tensors = {name: getattr(self, name).astype(np.float16) for name in ("rarity", "weights", "intercepts")}
+        limits = {
+            f"{name}_{key}": f"{odds:.3f}" for name in ("sure", "perhaps") for key, odds in getattr(self, name).items()
+        }
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            save_file(tensors, Path(folder) / file.name, {"version": self.version, **limits})
+            (Path(folder) / file.name).replace(file)
+
+
+@cache
+def classifier(file: Path = STARTER) -> Classifier:
+    """The fitted classifier, read once. Raises ModelError when the file is missing, broken or of another shape."""
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            facts = stored.metadata() or {}
+            rarity, weights, intercepts = (
+                stored.get_tensor(name).astype(np.float32) for name in ("rarity", "weights", "intercepts")
+            )
+            sure, perhaps = (
+                {language: float(facts[f"{name}_{language}"]) for language in LANGUAGES} for name in ("sure", "perhaps")
+            )
+            version = facts["version"]
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(
+            f"The danger classifier {file} cannot be read ({error}): `kith train danger` makes it."
+        ) from error
+    if (rarity.shape, weights.shape, intercepts.shape) != ((BUCKETS,), (BUCKETS, len(KINDS) + 2), (len(KINDS) + 2,)):
+        raise ModelError(f"The danger classifier {file} is of another version of Kith: `kith train danger` makes it.")
+    return Classifier(rarity, weights, intercepts, sure, perhaps, version)
+
+
+def language_of(text: str) -> str:
+    """The language whose thresholds hold: ru where most letters are Cyrillic, else en."""
+    cyrillic = sum("\u0400" <= letter <= "\u04ff" for letter in text)
+    return "ru" if 2 * cyrillic > sum(letter.isalpha() for letter in text) else "en"

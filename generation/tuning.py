@@ -35,7 +35,7 @@ from storage.corpora import CorpusDialog, Preference, RatedReply, read_dialogs
 
 log = logging.getLogger(__name__)
 
-LEARNING_RATES: Mapping[str, float] = {"sft": 5e-4, "dpo": 2e-4, "kto": 2e-4}
+LEARNING_RATES: Mapping[str, float] = {"sft": 5e-4, "dpo": 4e-4, "kto": 1.5e-4}
 
 HELD_SEED = 0
 """Draws what is measured on, the same for runs of any seed, so that they compare."""

@@ -1,5 +1,5 @@
 """One round of learning in a simulated world: people vote, a taste and a policy learn from that, the gate decides, what
-it lets in is promoted, and people go on. What the people really like is known here, so that it is seen what became of it.
+it lets in is promoted, and people go on. What they really like is known here, so it is seen what became of it.
 """
 
 import gc
@@ -131,7 +131,7 @@ def learn(settings: Settings, store: SqlDialogStore, loaded: Loaded, seed: int) 
 def poisoned_verdict(
     settings: Settings, store: SqlDialogStore, loaded: Loaded, heard: Sequence[Heard], seed: int
 ) -> Verdict:
-    """What the gate says of versions that learnt from votes of which each was turned round, on the votes as they are."""
+    """What the gate says of versions that learnt from votes turned round, on the votes as they are."""
     with turned_round(store, heard):
         versions = learn(settings, store, loaded, seed)
     return gate(settings, store, versions, loaded=loaded)

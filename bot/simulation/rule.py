@@ -20,16 +20,16 @@ where something was asked, and for one that belongs elsewhere."""
 LENGTH = 2.0
 """Log-odds lost by a reply e times as long as is liked, or as short: for half or twice as long half of that."""
 
-WARM = frozenset(
-    "sorry glad love lovely proud thank thanks hope kind gentle gently warm warmly wonderful dear hug hugs care caring "
-    "happy heart hard rough tough brave sweet well deserve deserved deserves comfort enough good company here".split()
+WARM = re.compile(
+    r"\b(sorry|glad|love|lovely|proud|thanks?|hope|kind|gentl[ey]|warm|warmly|wonderful|dear|hugs?|care|caring|happy|"
+    r"heart|hard|rough|tough|brave|sweet|well|deserved?|deserves|comfort|enough|good|company|here)\b"
 )
-COLD_PROGRAM = frozenset("program programs code text software computer machine".split())
+PROGRAM = re.compile(r"\b(programs?|code|text|software|computer|machine)\b")
 """Words by which Kith says plainly what it is."""
 PRETENDS = re.compile(r"\b(me too|same here|i know (?:that|the) feeling|i remember|when i was|my own)\b")
-HEAVY = frozenset(
-    "sad awful tired alone lonely cry cried crying worst bad hate afraid scared lost died ill sick hurt hurts angry "
-    "stress stressed fired broke broken divorce failed fail worse terrible anxious miss".split()
+HEAVY = re.compile(
+    r"\b(sad|awful|tired|alone|lonely|cr(?:y|ied|ying)|worst|bad|hate|afraid|scared|lost|died|ill|sick|hurts?|angry|"
+    r"stress|stressed|fired|broken?|divorce|fail|failed|worse|terrible|anxious|miss)\b"
 )
 
 
@@ -40,13 +40,14 @@ def log_odds(tastes: Tastes, message: Saying, reply: str, before: Sequence[str])
         return -5.0
     asks = "?" in reply
     asked_before = bool(before) and "?" in before[-1]
-    heavy = not HEAVY.isdisjoint(normal(message.text).split())
-    warm = min(2, sum(word in WARM for word in words))
+    said = " ".join(words)
+    heavy = bool(HEAVY.search(normal(message.text)))
+    warm = min(2, len(WARM.findall(said)))
     value = tastes.bias + fit(tastes, message, reply)
     value -= LENGTH * (math.log(len(words)) - tastes.length) ** 2
     value += tastes.warmth * (warm - 0.5) * (1.5 if heavy else 1.0)
     value += tastes.asking * (0.5 if asks else -0.5) - (0.5 if asks and asked_before else 0.0)
-    value += tastes.honesty * (not COLD_PROGRAM.isdisjoint(words)) - abs(tastes.honesty) * pretends(reply)
+    value += tastes.honesty * bool(PROGRAM.search(said)) - abs(tastes.honesty) * bool(PRETENDS.search(said))
     return value + tastes.repetition * repeated(words, before)
 
 
@@ -60,11 +61,6 @@ def fit(tastes: Tastes, message: Saying, reply: str) -> float:
     if message.situation in situations:
         return FITS + interest
     return interest + (OF_THE_TOPIC if message.topic in topics or not topics else ELSEWHERE)
-
-
-def pretends(reply: str) -> float:
-    """1 for what claims a human life, else 0."""
-    return float(bool(PRETENDS.search(reply.lower())))
 
 
 def repeated(words: Sequence[str], before: Sequence[str]) -> float:

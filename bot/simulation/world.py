@@ -152,9 +152,7 @@ class World:
         vote = 0
         if votes and turn.decision.reason == "policy":
             vote = cast_by(talk.person, happy)
-            self.store.add_vote(
-                Vote(turn.id, talk.person.id, 1 if vote > 0 else -1, "button", at=at), talk.person.id
-            )
+            self.store.add_vote(Vote(turn.id, talk.person.id, 1 if vote > 0 else -1, "button", at=at), talk.person.id)
         chosen = turn.decision.chosen
         source = turn.decision.reason if chosen is None else turn.decision.ranked[chosen].candidate.source
         return Heard(talk.person, turn.id, at, source, liked, vote)

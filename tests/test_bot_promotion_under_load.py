@@ -15,7 +15,7 @@ from bot.running import open_bot
 
 pytest_plugins = ("tiny", "promoting")
 
-PEOPLE, MESSAGES = 20, 10
+PEOPLE, MESSAGES = 20, 5
 SAID = ("hello there", "what shall we eat", "tell me a joke please", "it rains")
 
 

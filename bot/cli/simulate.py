@@ -26,7 +26,7 @@ def simulate(
     ] = False,
     people: Annotated[int, typer.Option(min=1, max=100_000)] = 200,
     days: Annotated[int, typer.Option(min=1, max=1000, help="Of the world, before anything is learnt.")] = 7,
-    after: Annotated[int, typer.Option(min=0, max=1000, help="Afterwards; 0: as many.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=1000, help="Afterwards; 0: as many, 3 with --learn.")] = 0,
     votes: Annotated[int, typer.Option(min=0, help="Votes that end the days before; 0: --learn 2,000, else none.")] = 0,
     trolls: Annotated[float, typer.Option(min=0, max=1, help="Share of trolls.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="A seed is a community with tastes of its own.")] = 0,
@@ -60,7 +60,7 @@ def simulate(
     enough = float(votes or (ENOUGH if learn else "inf"))
     longest = 365 if learn else days
     plans = [
-        Plan(number, people, trolls, longest, enough, after or (7 if learn else 0), poison=learn)
+        Plan(number, people, trolls, longest, enough, after or (3 if learn else 0), poison=learn)
         for number in range(seed, seed + seeds)
     ]
     rounds = run(settings, out, plans, minutes)
@@ -79,7 +79,8 @@ def run(settings: "Settings", out: Path, plans: "Sequence[Plan]", minutes: float
     from bot.simulation.learning import learn_once
     from bot.simulation.results import read_round, write_round
 
-    started, rounds, loaded = time.monotonic(), [], None
+    started, loaded = time.monotonic(), None
+    rounds: list[Round] = []
     for plan in plans:
         name = f"seed-{plan.seed}" + (f"-trolls-{plan.trolls:g}" if plan.trolls else "")
         done = read_round(out / f"{name}.json", plan)

@@ -70,7 +70,7 @@ class Round:
 
 def light(settings: Settings, out: Path) -> Settings:
     """The settings of a bot that is quick: no generator, and a ranker without an opinion."""
-    from bot.simulation.light_ranker import write_light_ranker
+    from ranking.light_ranker import write_light_ranker
 
     return settings.model_copy(update={"candidates": 0, "ranker": write_light_ranker(out / "light-ranker")})
 

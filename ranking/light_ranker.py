@@ -6,16 +6,16 @@ of any cross-encoder, so that the bot, its log and the gate are the same as ever
 
 from pathlib import Path
 
+import torch
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+from ranking.pretrained import packaged_minilm
+
 
 def write_light_ranker(folder: Path) -> str:
     """Writes it, unless it is there; the folder's name, for KITH_RANKER."""
     if (folder / "config.json").is_file():
         return str(folder)
-    import torch
-    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
-
-    from ranking.pretrained import packaged_minilm
-
     tokenizer = AutoTokenizer.from_pretrained(packaged_minilm())
     config = BertConfig(
         vocab_size=len(tokenizer),

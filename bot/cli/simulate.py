@@ -72,6 +72,7 @@ def simulate(
 
 def run(settings: "Settings", out: Path, plans: "Sequence[Plan]", minutes: float) -> "list[Round]":
     """A round for each plan: those that were run before are read from the folder."""
+    import shutil
     import time
 
     from tqdm import tqdm
@@ -82,7 +83,7 @@ def run(settings: "Settings", out: Path, plans: "Sequence[Plan]", minutes: float
     started, loaded = time.monotonic(), None
     rounds: list[Round] = []
     for plan in plans:
-        name = f"seed-{plan.seed}" + (f"-trolls-{plan.trolls:g}" if plan.trolls else "")
+        name = f"simulated-{plan.seed}" + (f"-trolls-{plan.trolls:g}" if plan.trolls else "")
         done = read_round(out / f"{name}.json", plan)
         if done is None:
             if rounds and minutes and time.monotonic() - started > 60 * minutes:
@@ -90,9 +91,13 @@ def run(settings: "Settings", out: Path, plans: "Sequence[Plan]", minutes: float
                     f"{minutes:g} minutes are over: type the same again to go on with seed {plan.seed}.", err=True
                 )
                 break
+            unfinished = out / f"{name}.unfinished"
+            for folder in (unfinished, out / name):  # what was cut off, and other plans' rounds
+                shutil.rmtree(folder, ignore_errors=True)
             with tqdm(desc=f"seed {plan.seed}", unit=" turns", disable=None) as bar:
-                folder = settings.model_copy(update={"data_dir": out / name})
-                done, loaded = learn_once(folder, plan, loaded, bar.update)
+                own = settings.model_copy(update={"data_dir": unfinished})
+                done, loaded = learn_once(own, plan, loaded, bar.update)
+            unfinished.replace(out / name)
             write_round(out / f"{name}.json", done)
         rounds.append(done)
     return rounds

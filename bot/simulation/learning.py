@@ -14,7 +14,7 @@ from bot.assemble import Parts, open_store, pipeline_of, set_seed
 from bot.from_log import train_from_log
 from bot.gate import gate
 from bot.pipeline import Pipeline
-from bot.settings import Settings, UserError
+from bot.settings import Settings
 from bot.simulation.people import community
 from bot.simulation.speech import sayings
 from bot.simulation.world import Heard, World
@@ -78,13 +78,11 @@ def light(settings: Settings, out: Path) -> Settings:
 def learn_once(
     settings: Settings, plan: Plan, before: Loaded | None, watch: Callable[[int], object]
 ) -> tuple[Round, Loaded]:
-    """One round in a folder of its own, and what served at its beginning, for the next one to share. Raises UserError
-    when there is a log already."""
+    """One round in the empty data folder of the settings, and what served at its beginning, for the next one to
+    share."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     (settings.data_dir / "salt").write_bytes(bytes(SALT_BYTES))  # of people who are none; the same each time
     with open_store(settings) as store:
-        if store.dialogs(1):
-            raise UserError(f"{settings.data_dir} has a log already: name another folder in --out.")
         shipped = before or load_promoted(settings, store)
         shipped = replace(shipped, parts=replace(shipped.parts, settings=settings))
         set_seed(plan.seed)

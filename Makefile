@@ -1,6 +1,7 @@
 # make run    sets up and talks: Telegram when TELEGRAM_BOT_TOKEN is set, the terminal otherwise
 # make test   sets up and tests            make check   format, lint, types
 # make kill   1,000 kill -9 under load            make soak    a day of fifty people, in half an hour
+# make demo   200 simulated people teach the bot, in some minutes
 # make clean  removes the environment
 
 # The first that runs and is new enough; a name alone proves nothing (version managers leave names without programs).
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 # Waiting threads sleep instead of spinning: with a busy neighbour a turn is 6 to 60 times faster.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test check kill soak clean
+.PHONY: run test check kill soak demo clean
 
 run: $(VENV)/.run
 	@$(BIN)/kith run
@@ -30,6 +31,9 @@ kill: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	@nice $(BIN)/python tests/soaking.py
+
+demo: $(VENV)/.run
+	@folder=$$(mktemp -d) && nice $(BIN)/kith simulate --demo --out "$$folder"; code=$$?; rm -rf "$$folder"; exit $$code
 
 clean:
 	rm -rf $(VENV)

@@ -16,7 +16,7 @@ from bot.help_lines import load_help_lines
 from bot.moderation import Concern, Judge, Moderation
 from bot.personas import known_persona, load_personas
 from bot.pipeline import Pipeline
-from bot.protocols import Scorer, Source
+from bot.protocols import DialogStore, Scorer, Source
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
 from bot.variants import load_variants
@@ -127,8 +127,8 @@ def part(kind: str) -> Iterator[None]:
         raise PartError(kind, error) from error
 
 
-def pipeline_of(parts: Parts, store: SqlDialogStore) -> Pipeline:
-    """Parts put together. Raises UserError."""
+def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pipeline:
+    """Parts put together; with a seed they draw the same each time. Raises UserError."""
     settings = parts.settings
     personas = load_personas(settings.personas_dir)
     retriever = parts.retriever
@@ -137,7 +137,7 @@ def pipeline_of(parts: Parts, store: SqlDialogStore) -> Pipeline:
     fixed: dict[str, str] = {}
     if retriever:
         sources["retrieval"] = retriever.propose
-        sources["listening"] = Listener(retriever.encoder).propose
+        sources["listening"] = Listener(retriever.encoder, seed).propose
         scorers["careless"] = retriever.careless
     if parts.generator:
         sources["generation"], fixed["generation"] = parts.generator.propose, parts.generator.version
@@ -156,7 +156,7 @@ def pipeline_of(parts: Parts, store: SqlDialogStore) -> Pipeline:
         log.warning("KITH_SAFETY is off: nobody in danger is shown help, and replies are not checked for harm")
     if parts.toxicity:
         scorers["toxic"], fixed["toxicity"] = parts.toxicity.score, parts.toxicity.version
-    policy = ScoringPolicy(weights, settings.exploration)
+    policy = ScoringPolicy(weights, settings.exploration, seed)
     fixed["policy"] = policy.version
 
     def versions() -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -31,6 +31,9 @@ from storage.redaction import redact
 from storage.signals import EXPLICIT, Disclosed, Signal, newest, read_signals
 from storage.store import SqlDialogStore
 from storage.versions import Version
+
+if TYPE_CHECKING:
+    from ranking.vectors import Encoder
 
 HELD_OUT = 0.3
 """Of the dialogs with votes, the newest: for the gate."""
@@ -84,6 +87,8 @@ class Job:
     data: tuple[Path, ...]
     votes: tuple[Path, ...]
     seed: int
+    encoder: "Encoder | None"
+    """The one of the retriever that serves, where it is loaded already."""
     options: Mapping[str, Any]
 
 
@@ -94,18 +99,20 @@ def train_from_log(
     data: tuple[Path, ...] = (),
     votes: tuple[Path, ...] = (),
     seed: int = 0,
+    encoder: "Encoder | None" = None,
     **options: Any,
 ) -> Version:
     """Trains a kind and adds it as a new version, which serves nobody before it is promoted. `data`, `votes`: files to
-    learn from besides; `options`: fields of that kind's training. Raises UserError when the log has too few votes, and
-    what the training raises; then nothing is left of it."""
+    learn from besides; `encoder`: that of the retriever that serves, where it is loaded already; `options`: fields of
+    that kind's training. Raises UserError when the log has too few votes, and what the training raises; then nothing is
+    left of it."""
     started = now()
     learnt = learn_from(settings, store, kind)
     serving = served(settings, store, kind)
     base = str(options.pop("base", "")) or serving.model
     folder = new_version(settings, kind)
     try:
-        job = Job(with_promoted(settings, store), store, learnt, folder, base, data, votes, seed, options)
+        job = Job(with_promoted(settings, store), store, learnt, folder, base, data, votes, seed, encoder, options)
         facts = TRAININGS[kind](job)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         card = Card(**learnt.card)
@@ -201,13 +208,24 @@ def shipped_ratings() -> list[RatedReply]:
 
 
 def train_policy(job: Job) -> dict[str, Any]:
-    """The weights of the policy, from the features that the replies had. `votes` are files of `kith export dialogs`."""
+    """The weights of the policy, from the features that the replies had. `votes` are files of `kith export dialogs`.
+    With the option `taste` they are for a new taste that learns from the same votes, and is promoted together with
+    the policy: what it says of each vote is told by one that learnt from the others (stacking, Wolpert 1992), since of
+    votes that it learnt from it knows too much. Of the shipped votes it knows nothing."""
     from ranking.fit import OF_LOG, fit_policy, save_fit
     from ranking.policy import load_weights
 
-    own = [LoggedVote(s.rating.dialog_id, s.features, s.rating.liked, s.rating.weight, s.rating.implicit)
-           for s in job.learnt.signals if s.features]  # fmt: skip
+    signals = [signal for signal in job.learnt.signals if signal.features]
     shipped = [replace(vote, weight=SHIPPED_WEIGHT) for vote in read_votes(STARTER / "votes.jsonl.gz")]
+    if job.options.get("taste"):
+        from ranking.taste import told_by_others
+
+        told = told_by_others(encoder_of(job), [s.rating for s in signals], shipped_ratings(), job.seed)
+        pairs = zip(signals, told, strict=True)
+        signals = [replace(signal, features={**signal.features, "taste": value}) for signal, value in pairs]
+        shipped = [replace(vote, features={**vote.features, "taste": 0.0}) for vote in shipped]
+    own = [LoggedVote(s.rating.dialog_id, s.features, s.rating.liked, s.rating.weight, s.rating.implicit)
+           for s in signals]  # fmt: skip
     more = [vote for file in job.votes for vote in read_votes(file)]
     fit = fit_policy([*own, *more, *shipped], OF_LOG, load_weights(Path(job.base) if job.base else None), job.seed)
     save_fit(job.folder / FILES["policy"], replace(fit, weights=replace(fit.weights, version=job.folder.name)))
@@ -216,14 +234,21 @@ def train_policy(job: Job) -> dict[str, Any]:
 
 def train_taste(job: Job) -> dict[str, Any]:
     """The taste, on the vectors of the retriever that serves."""
-    from ranking.encoders import load_encoder
     from ranking.taste import train_taste as train
 
-    encoder = load_encoder(str(job.options.get("retriever") or job.settings.retriever))
+    encoder = encoder_of(job)
     more = [rating for file in job.votes for rating in read_ratings(file)]
     taste, facts = train(encoder, [*job.learnt.ratings, *more, *shipped_ratings()], job.seed)
     taste.save(job.folder / FILES["taste"], {"version": job.folder.name})
     return {**facts, "retriever": encoder.version}
+
+
+def encoder_of(job: Job) -> "Encoder":
+    """Of the retriever that serves, or that the options name."""
+    from ranking.encoders import load_encoder
+
+    named = str(job.options.get("retriever") or "")
+    return job.encoder if job.encoder and not named else load_encoder(named or job.settings.retriever)
 
 
 def train_ranker(job: Job) -> dict[str, Any]:

@@ -34,17 +34,22 @@ OWN = ("ranker", "taste")
 
 
 def gate(
-    settings: Settings, store: SqlDialogStore, candidates: Sequence[Version], against: Sequence[Version] = ()
+    settings: Settings,
+    store: SqlDialogStore,
+    candidates: Sequence[Version],
+    against: Sequence[Version] = (),
+    loaded: Loaded | None = None,
 ) -> Verdict:
     """What speaks for and against these versions, which are to serve together, in the place of what serves, or of
-    others. Raises UserError when they cannot serve at all, or two are of one kind."""
+    others. `loaded`: what serves, where it is loaded already. Raises UserError when they cannot serve at all, or two
+    are of one kind."""
     kinds = [version.kind for version in candidates]
     if len(set(kinds)) < len(kinds):
         raise UserError("Name one version of each kind: two cannot serve at once.")
     if not {version.kind for version in against} <= set(kinds):
         raise UserError("Versions of two kinds cannot be compared: name two of one kind.")
     bare = settings.model_copy(update={"candidates": 0})  # no candidate is written anew but by generators themselves
-    before = with_versions(bare, store, load_promoted(bare, store), against)
+    before = with_versions(bare, store, load_promoted(bare, store, loaded), against)
     after = with_versions(bare, store, before, candidates)
     with store.reading() as connection:
         held = held_out(connection, HELD_OUT, learnt_until([before, after]), settings.context_messages)

@@ -170,7 +170,7 @@ def near_to(index: Index, encoder: Encoder, texts: Sequence[str], some: NDArray[
 def nearest(cosines: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Of cosines of shape (situations, contexts) the mean of the NEAREST in each row, and whether there are any; -inf
     stands for none."""
-    best = -np.sort(-cosines, axis=1)[:, :NEAREST]
+    best = -np.partition(-cosines, NEAREST - 1, axis=1)[:, :NEAREST] if cosines.shape[1] > NEAREST else cosines
     counted = np.isfinite(best)
     mean: NDArray[np.float32] = np.where(counted, best, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
     known: NDArray[np.bool_] = np.asarray(counted.any(axis=1))

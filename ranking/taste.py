@@ -6,6 +6,7 @@ trained on votes of other dialogs, is the judge of `kith evaluate bot`.
 """
 
 import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ MEMBERS = 3
 DROPOUT = 0.5
 STEPS, BATCH = 500, 256
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.1
+PARTS = 4
+"""Of the votes, each told by the others."""
 CHECKED = 0.1
 """Of the dialogs, not trained on, to see what was learnt."""
 
@@ -139,6 +142,28 @@ def train_taste(encoder: Encoder, votes: Sequence[RatedReply], seed: int = 0) ->
         told = taste.log_odds(Inputs(read.vectors[apart], read.known[apart]))
     auc = float(roc_auc_score(liked[apart], told))
     return taste, {"votes": len(learnt), "checked": len(apart), "auc": round(auc, 4)}
+
+
+def told_by_others(
+    encoder: Encoder, votes: Sequence[RatedReply], more: Sequence[RatedReply], seed: int = 0
+) -> list[float]:
+    """For each vote, the log-odds by networks that learnt from the votes of other dialogs, and from `more`: what a
+    taste that learns from all of them is worth on new ones. One network a part, not MEMBERS."""
+    rows = [*votes, *more]
+    part = np.array([zlib.crc32(f"taste {seed} {vote.dialog_id}".encode()) % PARTS for vote in votes], int)
+    of = np.concatenate([part, np.full(len(more), PARTS)])
+    liked = torch.tensor([float(vote.liked) for vote in rows])
+    read = inputs(encoder, [(Context(vote.messages), vote.reply) for vote in rows])
+    weights = torch.tensor([vote.weight for vote in rows])
+    told = np.zeros(len(votes))
+    with tqdm(total=PARTS * STEPS, desc="taste, apart", mininterval=2, disable=None) as bar:
+        for number in range(PARTS):
+            torch.manual_seed(seed * PARTS + number)
+            learnt, apart = (torch.from_numpy(np.flatnonzero(which)) for which in (of != number, part == number))
+            network = trained(Network(encoder.width), read, liked, weights, learnt, bar)
+            with torch.inference_mode():
+                told[part == number] = network(read.vectors[apart], read.known[apart]).numpy()
+    return [round(value, 4) for value in told.tolist()]
 
 
 def for_checking(vote: RatedReply) -> bool:

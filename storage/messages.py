@@ -30,12 +30,14 @@ def take(
     external_id: str,
     language: str,
     idle: timedelta,
+    at: datetime | None = None,
 ) -> Asked | None:
-    """Keeps a message in the chat's current dialog, or a fresh one after `idle`. None: this update was taken before."""
+    """Keeps a message in the chat's current dialog, or a fresh one after `idle`. None: this update was taken before.
+    `at`: when it was said, by default now."""
     _lock_chat(connection, chat)
     if connection.scalar(FIND_UPDATE, {"update_key": update_key}) is not None:
         return None
-    at = now()
+    at = at or now()
     person = ensure_person(connection, person_id, language)
     dialog_id = _current_dialog(connection, chat, at, idle)
     row = {
@@ -68,10 +70,10 @@ def edit(connection: Connection, chat: str, external_id: str, text: str) -> bool
     return connection.execute(edited.values(text=text, edited_at=now())).rowcount > 0
 
 
-def new_dialog(connection: Connection, chat: str) -> str:
+def new_dialog(connection: Connection, chat: str, at: datetime | None = None, dialog_id: str = "") -> str:
     """Begins a fresh dialog, whose id is returned."""
     _lock_chat(connection, chat)
-    return _begin_dialog(connection, chat, now())
+    return _begin_dialog(connection, chat, at or now(), dialog_id or new_id())
 
 
 def _lock_chat(connection: Connection, chat: str) -> None:
@@ -83,14 +85,13 @@ def _lock_chat(connection: Connection, chat: str) -> None:
 
 def _current_dialog(connection: Connection, chat: str, at: datetime, idle: timedelta) -> str:
     row = connection.execute(CURRENT_DIALOG, {"chat": chat}).one_or_none()
-    return row.id if row and at - row.active_at <= idle else _begin_dialog(connection, chat, at)
+    return row.id if row and at - row.active_at <= idle else _begin_dialog(connection, chat, at, new_id())
 
 
-def _begin_dialog(connection: Connection, chat: str, at: datetime) -> str:
+def _begin_dialog(connection: Connection, chat: str, at: datetime, dialog_id: str) -> str:
     current = DialogRow.chat == chat, DialogRow.ended_at.is_(None)
     spoken_in = exists().where(MessageRow.dialog_id == DialogRow.id)
     connection.execute(delete(DialogRow).where(*current, ~spoken_in))
     connection.execute(update(DialogRow).where(*current).values(ended_at=at))
-    dialog_id = new_id()
     connection.execute(insert(DialogRow), {"id": dialog_id, "chat": chat, "at": at, "active_at": at})
     return dialog_id

@@ -105,14 +105,24 @@ class SqlDialogStore(KeepingVersions, Deleting):
     # Talking
 
     def take(
-        self, chat: str, person_id: str, text: str, update_key: str, external_id: str = "", language: str = ""
+        self,
+        chat: str,
+        person_id: str,
+        text: str,
+        update_key: str,
+        external_id: str = "",
+        language: str = "",
+        at: datetime | None = None,
     ) -> Asked | None:
         """Keeps a user's message, before anything slow is done with it. None: this update was taken before.
 
-        After `idle_hours` of silence it begins a fresh dialog. `external_id` is its id in the front end, for edits.
+        After `idle_hours` of silence it begins a fresh dialog. `external_id` is its id in the front end, for edits;
+        `at` when it was said, by default now: simulated people have a time of their own.
         """
         with self._writing() as connection:
-            return messages.take(connection, chat, person_id, text, update_key, external_id, language, idle=self._idle)
+            return messages.take(
+                connection, chat, person_id, text, update_key, external_id, language, idle=self._idle, at=at
+            )
 
     def taken(self, update_key: str) -> Asked | None:
         """A message that `take` kept before."""
@@ -140,10 +150,10 @@ class SqlDialogStore(KeepingVersions, Deleting):
         with self.reading() as connection:
             return updates.asked_again(connection, update_key)
 
-    def new_dialog(self, chat: str) -> str:
-        """Begins a fresh dialog in a chat, and returns its id."""
+    def new_dialog(self, chat: str, at: datetime | None = None, dialog_id: str = "") -> str:
+        """Begins a fresh dialog in a chat, now and with a new id unless these are given, and returns its id."""
         with self._writing() as connection:
-            return messages.new_dialog(connection, chat)
+            return messages.new_dialog(connection, chat, at, dialog_id)
 
     def context(self, asked: Asked) -> Context:
         """The dialog up to the message that was asked: its newest `context_messages` messages.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bot.cli import backup, evaluate, experiments, log, models, off_policy, pool, report, talk, train
+from bot.cli import backup, evaluate, experiments, log, models, off_policy, pool, report, simulate, talk, train
 
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin turn a reply of 0.1 s into 6 s once another program wants a core
@@ -58,6 +58,7 @@ app.add_typer(pool.app, name="pool")
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
+app.command()(simulate.simulate)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

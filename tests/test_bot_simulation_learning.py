@@ -1,0 +1,83 @@
+"""A round of learning in the simulated world, by the command, on tiny models."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from promoting import Owner
+
+from bot import from_log
+from bot.cli import main
+from bot.versions import CARD
+
+pytest_plugins = ("tiny", "promoting")
+
+COMMAND = ["simulate", "--full", "--people", "24", "--days", "4", "--seeds", "2", "--json"]
+
+
+@pytest.fixture(autouse=True)
+def quick(owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of tiny models, few votes that are enough, and next to no shipped ones."""
+    shipped = tmp_path / "few"
+    shipped.mkdir()
+    rating = {"context": [{"role": "user", "text": "hi"}], "reply": "Pizza!", "label": 1, "dialog_id": "s"}
+    candidate = {"features": {"similarity": 1.0}, "chosen": True}
+    logged = {"id": "s", "messages": [{"turns": [{"candidates": [candidate], "votes": [{"value": 1}]}]}]}
+    (shipped / "ratings.jsonl.gz").write_bytes(gzip.compress(json.dumps(rating).encode()))
+    (shipped / "votes.jsonl.gz").write_bytes(gzip.compress(json.dumps(logged).encode()))
+    monkeypatch.setattr(from_log, "STARTER", shipped)
+    monkeypatch.setattr(from_log, "NEEDED", {"taste": 10, "policy": 10})
+    monkeypatch.setattr("bot.simulation.people.VOTES", (0.5, 0.6))
+    monkeypatch.setattr("ranking.taste.STEPS", 5)
+    monkeypatch.setattr("storage.estimates.draws.__defaults__", (0, 20))
+    monkeypatch.setenv("KITH_CANDIDATES", "0")
+    monkeypatch.setenv("KITH_THREADS", "1")
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    rounds: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return rounds
+
+
+def test_a_round_learns_asks_the_gate_and_goes_on_and_is_not_run_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "world"
+    command = [*COMMAND, "--demo", "--out", str(out)]
+    code = main(command)
+    assert code == 0, capsys.readouterr().err
+    first, second = told(capsys)
+    assert [first["plan"]["seed"], second["plan"]["seed"]] == [0, 1]
+    for done in (first, second):
+        assert 0 < done["before"]["low"] <= done["before"]["value"] <= done["before"]["high"] < 1
+        assert done["gain"]["value"] == pytest.approx(done["after"]["value"] - done["before"]["value"])
+        assert min(done["turns"]) > 20
+    models = out / "simulated-0" / "models"
+    cards = {folder.name.partition("-")[0]: json.loads((folder / CARD).read_text()) for folder in models.iterdir()}
+    assert cards.keys() == {"taste", "policy"}
+    assert cards["policy"]["arguments"]["taste"].startswith("taste-")
+    assert cards["taste"]["votes"] < first["votes"][0]
+    (out / "simulated-1.json").unlink()  # as when it is cut off
+    (out / "simulated-1").rename(out / "simulated-1.unfinished")
+    assert main(command) == 0
+    again = told(capsys)
+    assert again[0] == first
+    assert again[1]["before"] == second["before"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"simulated-{seed}{end}" for seed in (0, 1) for end in ("", ".json")
+    ]
+
+
+def test_load_counts_every_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["simulate", "--load", "--full", "--people", "5", "--messages", "3", "--json", "--out"]
+    assert main([*command, str(tmp_path / "load")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["people"], found["turns"]) == (5, 15)
+    assert 0 < found["p50"] <= found["p95"] <= found["seconds"]
+
+
+def test_one_thing_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--out", str(tmp_path / "x")]) == 2
+    assert "Name one of --demo, --learn and --load." in capsys.readouterr().err

@@ -5,6 +5,7 @@
                          turn -< vote          the opinion that stands; `vote_event` keeps how it came to be
                          turn -< delivery      where a reply appeared
                          turn -< pool_entry_turn >- pool_entry
+    person -< after_talk >- dialog         how people said they feel after it
               received                     updates, until they are done
     model_version, promotion               models that were trained here, and which of them was to serve from when on
 
@@ -196,6 +197,20 @@ class VoteEventRow(Base):
     kind: Mapped[str]
     reason: Mapped[str]
     at: Mapped[datetime]
+
+
+class AfterTalkRow(Base):
+    """Somebody was asked how they feel after a talk; a row is there before the question is sent."""
+
+    __tablename__ = "after_talk"
+    __table_args__ = (Index(None, "person_id", "at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    dialog_id: Mapped[str] = mapped_column(ForeignKey("dialog.id", ondelete="CASCADE"), index=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    feeling: Mapped[str]  # "better", "same", "worse"; "": they have not said
+    at: Mapped[datetime]  # when they were asked
+    answered_at: Mapped[datetime | None]  # of the answer that stands
 
 
 class DeliveryRow(Base):

@@ -195,6 +195,11 @@ def load_moderation(settings: Settings) -> Moderation:
     return Moderation(texts, load_help_lines(settings.help_lines), judge, fallback(texts))
 
 
+def in_danger(text: str) -> bool:
+    """Whether a message is a sign of danger, also where KITH_SAFETY is off."""
+    return sign(text) is not None
+
+
 def load_taste_for(settings: Settings, encoder: Encoder) -> Taste | None:
     """The taste that the settings name, if there is one (`taste_file`). Raises ModelError."""
     file = taste_file(settings.taste, settings.retriever)

@@ -21,14 +21,14 @@ DAY = timedelta(days=1)
 class AskingAfterTalks(Transactions):
     """The part of a store that keeps how people feel after talks."""
 
-    def ask_after_talk(self, front_end: str, silence: Silence, spare: Callable[[Talk], bool]) -> Talk | None:
+    def ask_after_talk(self, whose: str, silence: Silence, spare: Callable[[Talk], bool]) -> Talk | None:
         """The latest talk that is over and whose person is to be asked, but for those that `spare` is true of; None
         when there is none. From now on that person counts as asked, for a day, whatever becomes of the question.
 
-        `front_end` is what the ids of its people begin with, such as "telegram:".
+        `whose`: a front end, such as "telegram", or one person of it, "console:me".
         """
         with self._writing() as connection:
-            talk = next((talk for talk in _due(connection, front_end, silence) if not spare(talk)), None)
+            talk = next((talk for talk in _due(connection, whose, silence) if not spare(talk)), None)
             if talk:
                 values = {"id": talk.id, "dialog_id": talk.dialog_id, "person_id": talk.person.id}
                 connection.execute(insert(AfterTalkRow).values(**values, feeling="", at=now()))
@@ -50,7 +50,7 @@ class AskingAfterTalks(Transactions):
             return True
 
 
-def _due(connection: Connection, front_end: str, silence: Silence) -> list[Talk]:
+def _due(connection: Connection, whose: str, silence: Silence) -> list[Talk]:
     """Talks that are over and may be asked about, the latest first."""
     day = now() - DAY
     later, answered, asked = aliased(MessageRow), aliased(MessageRow), aliased(AfterTalkRow)
@@ -67,7 +67,7 @@ def _due(connection: Connection, front_end: str, silence: Silence) -> list[Talk]
         .where(
             DialogRow.active_at.between(silence.since, silence.until),
             MessageRow.at > day,
-            PersonRow.id.startswith(front_end, autoescape=True),
+            or_(PersonRow.id == whose, PersonRow.id.startswith(f"{whose}:", autoescape=True)),
             or_(DialogRow.chat == PersonRow.id, DialogRow.chat.startswith(PersonRow.id + ":")),
             PersonRow.buttons,
             PersonRow.consent,

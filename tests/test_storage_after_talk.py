@@ -28,13 +28,13 @@ def over(least: int = 2, ended: timedelta = timedelta(0)) -> Silence:
 
 
 def asked(store: SqlDialogStore, silence: Silence | None = None, spare: Callable[[Talk], bool] | None = None) -> Talk:
-    found = store.ask_after_talk("telegram:", silence or over(), spare or (lambda talk: False))
+    found = store.ask_after_talk("telegram", silence or over(), spare or (lambda talk: False))
     assert found
     return found
 
 
 def nobody(store: SqlDialogStore, silence: Silence | None = None, spare: Callable[[Talk], bool] | None = None) -> bool:
-    return store.ask_after_talk("telegram:", silence or over(), spare or (lambda talk: False)) is None
+    return store.ask_after_talk("telegram", silence or over(), spare or (lambda talk: False)) is None
 
 
 def long_talk(store: SqlDialogStore, chat: str = CHAT, person: str = PERSON) -> str:

@@ -22,7 +22,7 @@ from bot.texts import fallback, load_texts
 from bot.variants import load_variants
 from generation.generator import GptGenerator
 from generation.sampling import Sampling
-from ranking.danger import doubtful, last_sign, lately
+from ranking.danger import doubtful, last_sign, lately, sign
 from ranking.danger_classifier import classifier
 from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
@@ -199,6 +199,11 @@ def load_moderation(settings: Settings) -> Moderation:
 
     judge = Judge(concern, danger, lately, doubtful, asks_who_writes)
     return Moderation(texts, load_help_lines(settings.help_lines), judge, fallback(texts))
+
+
+def in_danger(text: str) -> bool:
+    """Whether a message is a sign of danger, also where KITH_SAFETY is off."""
+    return sign(text) is not None
 
 
 def load_taste_for(settings: Settings, encoder: Encoder) -> Taste | None:

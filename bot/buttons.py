@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from bot.questions import Question
 from bot.texts import Catalogue
-from storage.dialog import REASONS, Vote
+from storage.dialog import FEELINGS, REASONS, Vote
 
 Rows: TypeAlias = list[list[tuple[str, str]]]
 """Rows of buttons: what each shows and what it sends."""
@@ -17,6 +17,7 @@ _TURN = "(?P<turn>[0-9a-f]{32})"
 VOTE = rf"v:{_TURN}:(?P<value>-1|0|1)\Z"
 REASON = rf"w:{_TURN}:(?P<reason>[0-{len(REASONS) - 1}])\Z"
 RETRY = rf"r:{_TURN}\Z"
+FEELING = rf"f:(?P<question>[0-9a-f]{{32}}):(?P<feeling>{'|'.join(FEELINGS)})\Z"
 CHOICE = r"(?P<kind>start|persona|language|privacy|forget):(?P<person>\d{1,20}):(?P<value>[a-z0-9_-]{1,32})\Z"
 """Patterns of what buttons send. `person` is the one who was asked."""
 
@@ -42,6 +43,12 @@ def choice_buttons(kind: str, person: str, question: Question) -> Rows:
     """What may be chosen, each on a row of its own. `kind` and `person` (digits) are as in CHOICE."""
     choices = question.choices
     return [[(_marked(choice.label, choice.chosen), f"{kind}:{person}:{choice.value}")] for choice in choices]
+
+
+def feeling_buttons(question_id: str, question: Question) -> Rows:
+    """How somebody may feel after a talk, side by side."""
+    choices = question.choices
+    return [[(_marked(choice.label, choice.chosen), f"f:{question_id}:{choice.value}") for choice in choices]]
 
 
 def _marked(label: str, mark: bool) -> str:

@@ -6,6 +6,7 @@ words. Any other line is as if the question had not been asked.
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from bot.commands import choose, run_command
@@ -15,8 +16,8 @@ from bot.questions import Choice, Question
 from storage.dialog import REASONS, Person, Turn, VoteValue, new_id, now
 
 VOTES: dict[str, VoteValue] = {"+": 1, "-": -1}
-REASON = "reason"
-"""What the question after a 👎 is called, next to those of `bot.commands.choose`."""
+REASON, FEELING = "reason", "feeling"
+"""What the questions after a 👎 and after a talk are called, next to those of `bot.commands.choose`."""
 
 
 class ConsoleChat:
@@ -30,6 +31,8 @@ class ConsoleChat:
         """The question before this line."""
         self.choices: tuple[Choice, ...] = ()
         """What may be chosen in answer to it."""
+        self.question_id = ""
+        """Of the question how they feel."""
 
     async def run(self) -> None:
         """Talks until there are no more lines, or one is /quit."""
@@ -88,6 +91,17 @@ class ConsoleChat:
                 self.screen.say(self.conversation.help(person) + "\n" + self.conversation.say(person, "console_help"))
             case _:
                 self.answer(name, await run_command(self.conversation, name, self.chat, person, argument))
+                if name == "new":
+                    await self.ask_after_talk()
+
+    async def ask_after_talk(self) -> None:
+        """How somebody feels, when /new ended a longer talk: at a terminal nothing notices silence."""
+        talk = await self.conversation.after_talk.next(self.chat, timedelta(0))
+        if talk is not None:
+            question = self.conversation.after_talk.question(talk.person)
+            self.question_id = talk.id
+            self.screen.notice(question.text)
+            self.offer(FEELING, question.choices)
 
     async def vote(self, person: Person, value: VoteValue) -> None:
         """A vote on the latest reply; the same one again takes it back, as a second tap on a button does."""
@@ -108,6 +122,9 @@ class ConsoleChat:
             turn = await self.latest(person)
             await self.conversation.vote(turn.id, self.chat, person, -1, "console", value)
             self.screen.notice(self.conversation.say(person, "vote_reason"))
+            return
+        if name == FEELING:
+            self.screen.notice(await self.conversation.after_talk.answer(self.question_id, person, value))
             return
         shown = await choose(self.conversation, name, self.chat, person, value)
         self.screen.say(shown.text if isinstance(shown, Question) else shown)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from bot.after_talk import AfterTalk
 from bot.conversation_store import ConversationStore
 from bot.events import Watch, log_event
 from bot.inbox import Inbox
@@ -38,11 +39,14 @@ class Conversation:
         opted_out_hours: float = 24,
         watch: Watch = log_event,
         forgotten: Callable[[], Awaitable[object]] | None = None,
+        in_danger: Callable[[str], bool] | None = None,
     ) -> None:
         """`persona` is the one of chats that chose none. `opted_out_hours` is told to who asks what is kept; `watch` is
-        told of votes. `forgotten` is awaited after somebody was: what is kept of them outside the store goes then."""
+        told of votes. `forgotten` is awaited after somebody was: what is kept of them outside the store goes then.
+        `in_danger` tells signs of danger, after which nobody is asked how they feel; without it nobody ever is."""
         self.rights = Rights(store, texts, rules or Rules())
         self.inbox = Inbox(store)
+        self.after_talk = AfterTalk(store, texts, self.rights, in_danger)
         self._store = store
         self.answer = answer
         self.texts = texts

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from bot.after_talk import AfterTalkStore
 from bot.inbox import InboxStore
 from bot.rights import RightsStore
 from storage.dialog import Asked, Person, Turn, Vote
 
 
-class ConversationStore(InboxStore, RightsStore, Protocol):
+class ConversationStore(InboxStore, RightsStore, AfterTalkStore, Protocol):
     """`storage.store.SqlDialogStore` says what each method does."""
 
     def person(self, person_id: str, language: str = "") -> Person: ...

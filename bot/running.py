@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from bot.assemble import open_store, set_up_libraries, trim_vectors
+from bot.assemble import in_danger, open_store, set_up_libraries, trim_vectors
 from bot.batching import Batcher
 from bot.conversation import Conversation
 from bot.events import log_event
@@ -84,4 +84,5 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
                 opted_out_hours=settings.opted_out_hours,
                 watch=watch,
                 forgotten=lambda: asyncio.to_thread(trim_vectors, settings, store),
+                in_danger=in_danger if settings.after_talk == "on" else None,
             )

@@ -127,6 +127,7 @@ class Settings(BaseSettings):
     help_lines: Path | None = Field(
         None, description="file of help lines for your people; default: bot/help_lines.toml"
     )
+    after_talk: Literal["on", "off"] = Field("on", description="off: nobody is asked how they feel after a longer talk")
     context_messages: int = Field(200, ge=1, le=10_000, description="messages of a dialog that a turn looks back on")
     idle_hours: float = Field(12, gt=0, le=1_000_000, description="silence after which a fresh dialog begins")
     keep_days: float = Field(

@@ -23,6 +23,12 @@ REASONS = ("off_topic", "repeats", "boring", "untrue", "rude")
 """What a person may say was wrong with a reply, after a 👎."""
 
 
+Feeling: TypeAlias = Literal["better", "same", "worse"]
+"""How somebody feels after a talk, against before."""
+
+FEELINGS: tuple[Feeling, ...] = ("better", "same", "worse")
+
+
 def now() -> datetime:
     """The time, aware and in UTC."""
     return datetime.now(UTC)
@@ -163,6 +169,31 @@ class Person:
     """Whether vote buttons are shown under replies (/feedback)."""
     consent: bool | None = None
     """Whether their dialogs may be exported and trained on (/privacy). None: they have not said, which counts as no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """When a talk counts as one, and as over."""
+
+    least: int
+    """Messages of the person in the last day."""
+    since: datetime
+    """The last message or reply was not before then, or the talk is too long over to be asked about."""
+    until: datetime
+    """Nothing was said by the person after then, in no chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A talk in a private chat that fell silent, whose person is asked how they feel."""
+
+    id: str
+    """Of the question, given at birth."""
+    dialog_id: str
+    chat: str
+    person: Person
+    said: tuple[str, ...]
+    """What the person said in it in the last day, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage.files import Columns, Record
-from storage.schema import CandidateRow, DialogRow, MessageRow, TurnRow, VoteEventRow, VoteRow
+from storage.schema import AfterTalkRow, CandidateRow, DialogRow, MessageRow, TurnRow, VoteEventRow, VoteRow
 from storage.streaming import Edit
 
 VOTE: Columns = {
@@ -59,6 +59,13 @@ MESSAGE: Columns = {
     "edited_at": "string",
     "turns": [TURN],
 }
+AFTER_TALK: Columns = {
+    "id": "string",
+    "person_id": "string",
+    "feeling": "string",
+    "at": "string",
+    "answered_at": "string",
+}
 DOCUMENT: Columns = {
     "id": "string",
     "chat": "string",
@@ -66,6 +73,7 @@ DOCUMENT: Columns = {
     "active_at": "string",
     "people": ["string"],
     "messages": [MESSAGE],
+    "after_talk": [AFTER_TALK],
 }
 """Keys are called as the columns of storage/schema.py. Candidates come by rank, all else in the order of time."""
 
@@ -91,6 +99,7 @@ def read_documents(connection: Connection, dialog_ids: Sequence[str], disguise: 
     candidates = read(CANDIDATE, CandidateRow.turn_id, turn_ids, CandidateRow.rank)
     votes = read(VOTE, VoteRow.turn_id, turn_ids, VoteRow.at)
     history = read(VOTE, VoteEventRow.turn_id, turn_ids, VoteEventRow.id)
+    after = read(AFTER_TALK, AfterTalkRow.dialog_id, dialog_ids, AfterTalkRow.at)
     for dialog_id in dialog_ids:
         for message in messages[dialog_id]:
             message["turns"] = turns[message["id"]]
@@ -99,7 +108,8 @@ def read_documents(connection: Connection, dialog_ids: Sequence[str], disguise: 
                 turn["votes"] = votes[turn["id"]]
                 turn["vote_history"] = history[turn["id"]]
         people = list(dict.fromkeys(message["person_id"] for message in messages[dialog_id]))
-        yield {**dialogs[dialog_id][0], "people": people, "messages": messages[dialog_id]}
+        told = {"messages": messages[dialog_id], "after_talk": after[dialog_id]}
+        yield {**dialogs[dialog_id][0], "people": people, **told}
 
 
 def _by_parent(
@@ -117,6 +127,7 @@ def _by_parent(
         "at": datetime.isoformat,
         "active_at": datetime.isoformat,
         "edited_at": lambda time: time.isoformat() if time else "",
+        "answered_at": lambda time: time.isoformat() if time else "",
         "person_id": disguise.name,
         "chat": disguise.name,
         "text": disguise.text,

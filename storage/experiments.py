@@ -8,12 +8,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from sqlalchemy import Connection, Text, cast, select
 
 from storage.estimates import NONE, RESAMPLES, Estimate, Floats, interval, ratio
-from storage.schema import MessageRow, TurnRow, VoteRow
+from storage.schema import AfterTalkRow, MessageRow, TurnRow, VoteRow
 from storage.sequential import Verdict, compare
 
 FEWEST = 10
@@ -38,6 +39,11 @@ class VariantFigures:
     """Without replies that were sent back."""
     sent_back: Estimate
     """The share of replies after which somebody asked for another one."""
+    answers: int
+    """How often somebody said how they feel after a talk with this variant."""
+    felt_better: Estimate
+    """The share of these answers that say "better"."""
+    felt_worse: Estimate
     seconds_median: Estimate
     seconds_95: Estimate
     """The stages of a turn together, which 95 % of the turns do not exceed."""
@@ -52,6 +58,10 @@ class Experiment:
     name: str
     variants: tuple[VariantFigures, ...]
     """The first is the one that the others are compared with."""
+
+
+Feelings: TypeAlias = defaultdict[str, Counter[str]]
+"""By person, how often they said each of `storage.dialog.FEELINGS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +79,13 @@ def read_experiments(connection: Connection, order: Sequence[str] = ()) -> list[
     replies: defaultdict[str, defaultdict[str, list[_Reply]]] = defaultdict(lambda: defaultdict(list))
     for experiment, variant, reply in _replies(connection):
         replies[experiment][variant].append(reply)
+    felt = _felt(connection)
     place = {name: number for number, name in enumerate(order)}
     experiments = []
     for experiment, by_variant in sorted(replies.items()):
         names = sorted(by_variant, key=lambda name: (place.get(name, len(place)), name))
-        experiments.append(Experiment(experiment, _variants({name: by_variant[name] for name in names})))
+        feelings = {name: felt[experiment, name] for name in names}
+        experiments.append(Experiment(experiment, _variants({name: by_variant[name] for name in names}, feelings)))
     return experiments
 
 
@@ -96,8 +108,27 @@ def _replies(connection: Connection) -> Iterator[tuple[str, str, _Reply]]:
         yield str(versions.get("experiment", "")), str(versions["variant"]), reply
 
 
-def _variants(by_name: dict[str, list[_Reply]]) -> tuple[VariantFigures, ...]:
-    people = {name: _by_person(replies) for name, replies in by_name.items()}
+def _felt(connection: Connection) -> defaultdict[tuple[str, str], Feelings]:
+    """By experiment and variant, what each person answered: that of the last turn of the talk before the question."""
+    last = (
+        select(TurnRow.id)
+        .join(MessageRow)
+        .where(MessageRow.dialog_id == AfterTalkRow.dialog_id, TurnRow.at <= AfterTalkRow.at)
+        .order_by(TurnRow.at.desc())
+        .limit(1)
+        .correlate(AfterTalkRow)
+        .scalar_subquery()
+    )
+    answers = select(AfterTalkRow.person_id, AfterTalkRow.feeling, TurnRow.versions).join(TurnRow, TurnRow.id == last)
+    felt: defaultdict[tuple[str, str], Feelings] = defaultdict(lambda: defaultdict(Counter))
+    for person, feeling, versions in connection.execute(answers.where(AfterTalkRow.feeling != "")):
+        if "variant" in versions:
+            felt[str(versions.get("experiment", "")), str(versions["variant"])][person][feeling] += 1
+    return felt
+
+
+def _variants(by_name: dict[str, list[_Reply]], felt: dict[str, Feelings]) -> tuple[VariantFigures, ...]:
+    people = {name: _by_person(replies, felt[name]) for name, replies in by_name.items()}
     first, *others = by_name
     verdicts: dict[str, Verdict | None] = {first: None}
     for name in others:
@@ -106,7 +137,7 @@ def _variants(by_name: dict[str, list[_Reply]]) -> tuple[VariantFigures, ...]:
     return tuple(_figures(name, by_name[name], people[name], verdicts[name]) for name in by_name)
 
 
-def _by_person(replies: Sequence[_Reply]) -> dict[str, Floats]:
+def _by_person(replies: Sequence[_Reply], felt: Feelings) -> dict[str, Floats]:
     """Sums for each person, shape (people,) each."""
     sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
     dialogs: defaultdict[str, set[str]] = defaultdict(set)
@@ -114,7 +145,9 @@ def _by_person(replies: Sequence[_Reply]) -> dict[str, Floats]:
         counts = {"turns": 1, "kept": not reply.sent_back, "sent back": reply.sent_back}
         sums[reply.person].update(counts, likes=reply.likes, votes=reply.votes)
         dialogs[reply.person].add(reply.dialog)
-    names = ("turns", "kept", "sent back", "likes", "votes")
+    for person, counted in sums.items():
+        counted.update(felt[person], answers=felt[person].total())
+    names = ("turns", "kept", "sent back", "likes", "votes", "answers", "better", "worse")
     columns = {name: np.array([float(counts[name]) for counts in sums.values()]) for name in names}
     return {**columns, "dialogs": np.array([float(len(dialogs[person])) for person in sums])}
 
@@ -136,6 +169,9 @@ def _figures(
         dialogs_a_person=over_people(people["dialogs"], one),
         turns_a_dialog=over_people(people["kept"], people["dialogs"]),
         sent_back=over_people(people["sent back"], people["turns"], most=1.0),
+        answers=int(people["answers"].sum()),
+        felt_better=over_people(people["better"], people["answers"], most=1.0),
+        felt_worse=over_people(people["worse"], people["answers"], most=1.0),
         seconds_median=median,
         seconds_95=slow,
         verdict=verdict,

@@ -11,7 +11,17 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, 
 
 from storage.dialog import now
 from storage.pool_rows import forget_in_pool
-from storage.schema import WITHOUT_CONSENT, CandidateRow, ChatRow, DialogRow, MessageRow, ReceivedRow, TurnRow, VoteRow
+from storage.schema import (
+    WITHOUT_CONSENT,
+    AfterTalkRow,
+    CandidateRow,
+    ChatRow,
+    DialogRow,
+    MessageRow,
+    ReceivedRow,
+    TurnRow,
+    VoteRow,
+)
 from storage.updates import forget_received
 
 BATCH = 100
@@ -46,9 +56,10 @@ def expiry(keep_days: float, opted_out_hours: float) -> Expiry:
 
 def prune(connection: Connection, expiry: Expiry, limit: int = BATCH) -> int:
     """Deletes so many of the messages that are to go, and dialogs that are empty then; how many messages. What updates
-    say that are still in hand goes by its age as well."""
+    say that are still in hand goes by its age as well, and how people felt after talks, before their dialog does."""
     if expiry.before is not None:
         forget_received(connection, ReceivedRow.at < expiry.before)
+        connection.execute(delete(AfterTalkRow).where(AfterTalkRow.at < expiry.before))
     for gone in expiry.conditions():  # one after the other: together they would have SQLite read all messages
         if count := _prune(connection, gone, limit):
             return count

@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from storage.pool_rows import forget_in_pool
 from storage.schema import (
+    AfterTalkRow,
     Base,
     BlockRow,
     CandidateRow,
@@ -40,6 +41,7 @@ NESTED: dict[str, tuple[type[Base], str, type[Base]]] = {
     "in_pool": (PoolEntryTurnRow, "turn_id", TurnRow),
     "replies": (TurnRow, "message_id", MessageRow),
     "messages": (MessageRow, "dialog_id", DialogRow),
+    "after_talk": (AfterTalkRow, "dialog_id", DialogRow),
 }
 """By their name in the document: rows, the column that names what they belong to, and what that is."""
 
@@ -69,7 +71,7 @@ def forget(connection: Connection, person_id: str) -> dict[str, int]:
     the person out. Of updates in hand the keys stay: else these would come again.
     """
     mine = _kept_about(person_id)
-    kinds = MessageRow, TurnRow, CandidateRow, VoteRow, VoteEventRow, PersonRow
+    kinds = MessageRow, TurnRow, CandidateRow, VoteRow, VoteEventRow, AfterTalkRow, PersonRow
     counts = {row.__tablename__: _count(connection, row, mine[row]) for row in kinds}
     counts["pool_entry"] = forget_in_pool(connection, MessageRow.person_id == person_id)
     counts["received"] = forget_received(connection, ReceivedRow.person_id == person_id)
@@ -101,6 +103,7 @@ def _kept_about(person_id: str) -> dict[type[Base], ColumnElement[bool]]:
         CandidateRow: CandidateRow.turn_id.in_(turn_ids),
         VoteRow: VoteRow.person_id == person_id,
         VoteEventRow: VoteEventRow.person_id == person_id,
+        AfterTalkRow: AfterTalkRow.person_id == person_id,
         DeliveryRow: DeliveryRow.turn_id.in_(turn_ids),
         PoolEntryTurnRow: in_pool,
         PoolEntryRow: PoolEntryRow.id.in_(select(PoolEntryTurnRow.entry_id).where(in_pool)),

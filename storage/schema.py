@@ -5,62 +5,28 @@
                          turn -< vote          the opinion that stands; `vote_event` keeps how it came to be
                          turn -< delivery      where a reply appeared
                          turn -< pool_entry_turn >- pool_entry
+    person -< after_talk >- dialog         how people said they feel after it
               received                     updates, until they are done
     model_version, promotion               models that were trained here, and which of them was to serve from when on
 
 A message goes with its dialog, and a turn with its message: deleting the message of a person deletes what answered it.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
     MetaData,
-    Text,
-    TypeDecorator,
     select,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware times in, aware UTC times out: SQLite alone would forget the zone. A naive time is a ValueError."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone: use storage.dialog.now().")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        time: datetime = value
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-class AnyText(TypeDecorator[str]):
-    """Text that people may send as it comes: what no database takes (NUL, lone surrogates) is left out or replaced."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-
+from storage.columns import AnyText, UtcDateTime
 
 Number = BigInteger().with_variant(Integer, "sqlite")
 """A counter: SQLite counts by itself only on a column that is called INTEGER."""
@@ -196,6 +162,20 @@ class VoteEventRow(Base):
     kind: Mapped[str]
     reason: Mapped[str]
     at: Mapped[datetime]
+
+
+class AfterTalkRow(Base):
+    """Somebody was asked how they feel after a talk; a row is there before the question is sent."""
+
+    __tablename__ = "after_talk"
+    __table_args__ = (Index(None, "person_id", "at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    dialog_id: Mapped[str] = mapped_column(ForeignKey("dialog.id", ondelete="CASCADE"), index=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    feeling: Mapped[str]  # "better", "same", "worse"; "": they have not said
+    at: Mapped[datetime]  # when they were asked
+    answered_at: Mapped[datetime | None]  # of the answer that stands
 
 
 class DeliveryRow(Base):

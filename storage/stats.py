@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, select
 
-from storage.dialog import Glance
-from storage.estimates import share
-from storage.schema import CandidateRow, MessageRow, PersonRow, TurnRow, VoteRow
+from storage.dialog import FEELINGS, Glance
+from storage.estimates import Estimate, share
+from storage.schema import AfterTalkRow, CandidateRow, MessageRow, PersonRow, TurnRow, VoteRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,18 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class AfterTalks:
+    """How people felt after talks."""
+
+    asked: int
+    answers: dict[str, int]
+    """How often each of "better", "same" and "worse" was said."""
+    better: Estimate | None
+    """Its share of the answers with Wilson's interval; None without answers."""
+    worse: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """The whole log in numbers."""
 
@@ -57,6 +69,7 @@ class Stats:
     approval: Approval
     reasons: dict[str, int]
     """What was wrong with disliked replies, the most frequent first."""
+    after_talk: AfterTalks
     by_source: tuple[Approval, ...]
     """By the source of the reply, "fallback" among them; the most turns first."""
     by_version: tuple[Approval, ...]
@@ -79,6 +92,7 @@ def read_stats(connection: Connection) -> Stats:
         fallbacks=_scalar(connection, func.count(TurnRow.id).filter(TurnRow.reason == "fallback")),
         approval=approval("all", turns, likes, dislikes),
         reasons=_reasons(connection),
+        after_talk=_after_talks(connection),
         by_source=by_source,
         by_version=_by_version(connection),
         latency=read_latency(connection),
@@ -140,6 +154,15 @@ def _reasons(connection: Connection) -> dict[str, int]:
     counted = select(VoteRow.reason, given).where(VoteRow.reason != "").group_by(VoteRow.reason)
     rows = connection.execute(counted.order_by(given.desc(), VoteRow.reason))
     return {row.reason: row[1] for row in rows}
+
+
+def _after_talks(connection: Connection) -> AfterTalks:
+    asked = select(AfterTalkRow.feeling, func.count()).group_by(AfterTalkRow.feeling)
+    counts = {row[0]: row[1] for row in connection.execute(asked)}
+    answers = {str(feeling): counts.get(feeling, 0) for feeling in FEELINGS}
+    of = sum(answers.values())
+    better, worse = (share(answers[feeling], of) if of else None for feeling in ("better", "worse"))
+    return AfterTalks(sum(counts.values()), answers, better, worse)
 
 
 def _by_source(connection: Connection) -> tuple[Approval, ...]:

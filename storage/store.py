@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from storage import admission, browse, importing, messages, people, pool_rows, rights, turns, updates, votes
+from storage.after_talk import AskingAfterTalks
 from storage.browse import DialogSummary, LoggedDialog, LoggedMessage, LoggedTurn
 from storage.database import StoreError
 from storage.deleting import Deleting
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 
-class SqlDialogStore(KeepingVersions, Deleting):
+class SqlDialogStore(KeepingVersions, AskingAfterTalks, Deleting):
     """The log of dialogs in a SQL database.
 
     A chat is called "telegram:<chat id>", with a topic "telegram:<chat id>:<topic id>", or "console:<name>"; a person

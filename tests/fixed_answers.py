@@ -53,8 +53,11 @@ class FixedAnswers:
 
 
 def conversation_with(answers: FixedAnswers, rules: Rules | None = None) -> Conversation:
-    """A conversation over the log of the answers; without rules everybody may say as much as they like."""
-    return Conversation(answers.store, answers, load_texts(), load_personas(), "friend", rules)
+    """A conversation over the log of the answers; without rules everybody may say as much as they like. "help" in a
+    message is a sign of danger."""
+    return Conversation(
+        answers.store, answers, load_texts(), load_personas(), "friend", rules, in_danger=lambda text: "help" in text
+    )
 
 
 def empty_log(folder: Path) -> SqlDialogStore:

@@ -107,7 +107,7 @@ def test_forgetting_leaves_nothing_of_a_person(store: SqlDialogStore) -> None:
     counts = store.forget(PERSON)
     assert counts == {
         "person": 1, "chat": 1, "dialog": 2, "message": 1, "turn": 1, "candidate": 2,
-        "vote": 1, "vote_event": 1, "pool_entry": 0, "received": 0,
+        "vote": 1, "vote_event": 1, "after_talk": 0, "pool_entry": 0, "received": 0,
     }  # fmt: skip
     assert store.personal_data(PERSON) == NOTHING
     assert store.turn(turn.id) is None

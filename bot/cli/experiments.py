@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-COUNTS = ("people", "dialogs", "turns", "likes", "dislikes")
-FIGURES = ("approval", "dialogs_a_person", "turns_a_dialog", "sent_back", "seconds_median", "seconds_95")
+COUNTS = ("people", "dialogs", "turns", "likes", "dislikes", "answers")
+FIGURES = (
+    "approval", "felt_better", "felt_worse", "dialogs_a_person", "turns_a_dialog", "sent_back", "seconds_median",
+    "seconds_95",
+)  # fmt: skip
 
 
 @app.command()
@@ -23,7 +26,7 @@ def experiments(
     name: Annotated[str, typer.Argument(help="Of one experiment; default: all that the log has.")] = "",
     json: Json = False,
 ) -> None:
-    """Show approval, dialogs, retries and latency by variant, and whether a variant is better."""
+    """Show approval, how people felt, dialogs, retries and latency by variant, and whether a variant is better."""
     from bot.cli.run_file import as_json
     from bot.settings import UserError, load_settings
     from storage.experiments import read_experiments

@@ -12,6 +12,7 @@ import typer
 
 from bot.cli.importing import import_dialogs
 from bot.cli.output import Json, Yes, show_json, show_table
+from bot.cli.tables import cell
 
 if TYPE_CHECKING:
     from storage.browse import LoggedTurn
@@ -93,6 +94,11 @@ def stats(as_json: Json = False) -> None:
     show_table(("approval", "#turns", "#👍", "#👎", "#share", "95 %"), map(approval_row, groups))
     if any(each.version for each in serve.values()):
         show_table(("kind", "serves", "by"), ((each.kind, each.name or "shipped", each.by) for each in serve.values()))
+    if found.after_talk.asked:
+        shares = {"better": found.after_talk.better, "worse": found.after_talk.worse}
+        told = {name: cell(share) for name, share in shares.items() if share}
+        rows = {"asked": found.after_talk.asked, **found.after_talk.answers}
+        show_table(("after a talk", "#", "#share"), ((name, rows[name], told.get(name, "")) for name in rows))
     if found.reasons:
         show_table(("👎 because", "#"), found.reasons.items())
     slow = [stage for stage in found.latency if stage.p95 >= 0.0005]  # the others would only show zeros

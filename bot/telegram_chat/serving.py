@@ -17,6 +17,7 @@ from telegram.ext import Application
 from bot.conversation import Conversation
 from bot.settings import Settings, UserError
 from bot.telegram_chat.admitting import Door
+from bot.telegram_chat.asking import Asking
 from bot.telegram_chat.listening import UpdateRequest
 from bot.telegram_chat.pressing import Pressing
 from bot.telegram_chat.reading import without_content
@@ -59,7 +60,9 @@ async def run(settings: Settings, conversation: Conversation, heard: Callable[[]
     updates = UpdateQueue(conversation.inbox, door.shut_out)
     application = _application(settings, updates, heard)
     replying = Replying(conversation, updates, settings.late_minutes, settings.max_waiting)
+    asking = Asking(conversation)
     door.register(application)
+    asking.register(application)
     Talking(conversation, replying).register(application)
     Pressing(conversation, replying).register(application)
     with _explained(settings):
@@ -73,7 +76,8 @@ async def run(settings: Settings, conversation: Conversation, heard: Callable[[]
             await _listen(application, settings, ended)
         log.info("Kith talks as @%s", application.bot.username)
         with _signals(ended):
-            await ended
+            async with asking.beside(application.bot):
+                await ended
     finally:
         await _finish(application, updates)
 

@@ -133,7 +133,8 @@ def test_what_no_rule_has_words_for_is_guessed(text: str, kind: str) -> None:
     "text",
     [
         "hello", "how are you", "my head hurts", "the slugs ate my lettuce again", "my phone died on the bus",
-        "i love pizza",        "привет", "ты человек?", "как дела?", "умираю от смеха", "у меня болит голова", "я голодный", "ich bin müde",
+        "i love pizza", "привет", "ты человек?", "как дела?", "умираю от смеха", "у меня болит голова", "я голодный",
+        "ich bin müde",
     ],
 )  # fmt: skip
 def test_ordinary_messages_are_no_sign_and_raise_no_doubt(text: str) -> None:

@@ -32,6 +32,11 @@ UNLIKELY = -1.0
 """Log-odds below which the classifier contradicts a rule: the words are careful then. With the author left out, so are
 two thirds of the rules' false alarms in English and a third in Russian, and 10 and 5 % of what they find."""
 
+TOGETHER = 1.0
+"""Log-odds over the threshold from which on two messages read as one are taken for danger. With the author left out, of
+danger that is halved 4 % more are found in English and 5 in Russian, and of 4,557 messages of public dialogs 4 more are
+taken for it (with 0: 12, 17 %, and 23)."""
+
 WRITTEN = ("retrieval", "listening")
 """Sources whose candidates were written by people."""
 
@@ -42,10 +47,10 @@ def sign(text: str) -> Sign | None:
     return replace(found, guessed=guess.odds < UNLIKELY) if found else by_classifier(text)
 
 
-def by_classifier(text: str) -> Sign | None:
-    """What the classifier is sure of."""
+def by_classifier(text: str, beyond: float = 0.0) -> Sign | None:
+    """What the classifier is sure of, by log-odds that are so far beyond the threshold."""
     guess = classifier().guess(text)
-    if guess.odds < classifier().sure[guess.language]:
+    if guess.odds < classifier().sure[guess.language] + beyond:
         return None
     return Sign(KIND_OF[guess.kind], guess.acute, guessed=True)
 
@@ -56,7 +61,7 @@ def last_sign(said: Sequence[str]) -> Sign | None:
     found = sign(said[-1])
     if found or len(said) == 1 or sign(said[-2]):
         return found
-    return by_classifier(" ".join(said[-2:]))
+    return by_classifier(" ".join(said[-2:]), TOGETHER)
 
 
 def lately(context: Context) -> bool:

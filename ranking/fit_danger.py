@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
-from ranking.danger_classifier import BUCKETS, KINDS, LANGUAGES, Classifier
+from ranking.danger_classifier import BUCKETS, KINDS, LANGUAGES, Classifier, scale
 from ranking.lines import Line, read_lines
 from ranking.ngrams import hashed
 from ranking.pool import curated
@@ -35,7 +34,7 @@ NOW = "_now"
 SURE = (0.02, 0.005)
 """Which share of the lines that only sound like danger, and of ordinary messages, may be taken for it."""
 
-PERHAPS = (0.08, 0.015)
+PERHAPS = (0.05, 0.015)
 """The same for what may be danger, where only the tone changes."""
 
 NEVER = -1
@@ -86,7 +85,8 @@ def weighted(texts: Sequence[str], lines: int) -> tuple[NDArray[np.float64], Any
     having = csr_matrix((np.ones(len(places)), (places, np.concatenate(found))), (len(texts), BUCKETS))
     times = np.asarray(having[:lines].sum(0)).ravel()
     rarity = (np.log((1 + lines) / (1 + times)) + 1).astype(np.float16).astype(np.float64)
-    return rarity, normalize(having @ diags(rarity)).tocsr()
+    lengths = np.array([scale(rarity[each]) for each in found])
+    return rarity, (diags(lengths) @ having @ diags(rarity)).tocsr()
 
 
 def regression(**settings: Any) -> LogisticRegression:

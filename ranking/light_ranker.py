@@ -16,7 +16,7 @@ def write_light_ranker(folder: Path) -> str:
     """Writes it, unless it is there; the folder's name, for KITH_RANKER."""
     if (folder / "config.json").is_file():
         return str(folder)
-    tokenizer = AutoTokenizer.from_pretrained(packaged_minilm())
+    tokenizer = AutoTokenizer.from_pretrained(packaged_minilm(), trust_remote_code=False)
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=8,

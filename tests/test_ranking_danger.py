@@ -149,7 +149,7 @@ def test_a_rule_that_the_classifier_contradicts_is_a_guess() -> None:
 
 
 def test_a_sentence_sent_in_two_messages_is_read_as_one() -> None:
-    one, two = "he locks the door", "and he says nobody will believe me"
+    one, two = "he locks the door at night", "and he says nobody will believe me"
     assert sign(one) is None and sign(two) is None
     assert last_sign([one, two]) is not None
     assert lately(context(one, "Mm.", two, "Mm.", "soup"))

@@ -156,5 +156,6 @@ async def test_nothing_is_left_of_a_person_in_any_file(settings: Settings, capsy
             for format in FORMATS:
                 export(owner, format, data / f"{format}.jsonl", Filters(), SALT, unredacted=True)
             await answered(bob, "still there?")
-    assert files_with(data, "bob was here") == {"kith.db", "dialogs.jsonl", "messages.jsonl"}
+    kept_words = files_with(data, "bob was here") - {"kith.db-wal"}  # there until a look that was on its way is over
+    assert kept_words == {"kith.db", "dialogs.jsonl", "messages.jsonl"}
     assert not any(files_with(data, word) for word in (me, *SAID, PERSONA))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from transformers import (
@@ -14,6 +15,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from generation.decoding import Decoder, branches
 from generation.prompt import PLAIN_STOP
 from generation.rendering import Rendering
 from generation.sampling import GeneratorError, Sample, Sampling, distinct, tidy
@@ -53,6 +55,9 @@ class GptGenerator:
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        decoder = Decoder(self.model, self.sampling, self._ends(), UNREPEATED, self._stopped)
+        self.decoder = decoder if branches(decoder, self.room) else None
+        """None for models that only `generate` knows how to read."""
 
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
         """For each context the distinct, finished ones of `sampling.candidates` samples, all chats in one batch. The
@@ -63,26 +68,27 @@ class GptGenerator:
         """For each context all of its `sampling.candidates` samples, as they came."""
         if not contexts:
             return []
-        samples = self._sample([self.rendering.prompt(context) for context in contexts])
-        count = self.sampling.candidates
-        return [samples[i * count : (i + 1) * count] for i in range(len(contexts))]
+        prompts = [self.rendering.prompt(context) for context in contexts]
+        if self.decoder is None:
+            return self._generate(prompts)
+        return [[self._read(b.ids, b.log_probabilities) for b in drawn] for drawn in self.decoder.draw(prompts)]
 
     @torch.inference_mode()
-    def _sample(self, prompts: list[list[int]]) -> list[Sample]:
+    def _generate(self, prompts: list[list[int]]) -> list[list[Sample]]:
         batch = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.device)
-        output = self.model.generate(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            generation_config=self._config(),
-            tokenizer=self.tokenizer,
-        )
-        new = output.sequences[:, batch["input_ids"].shape[1] :]
-        scores = self.model.compute_transition_scores(output.sequences, output.logits, normalize_logits=True)
-        return [self._read(ids, log_probabilities) for ids, log_probabilities in zip(new, scores, strict=True)]
+        output = self.model.generate(**batch, generation_config=self._config(), tokenizer=self.tokenizer)
+        new = output.sequences[:, batch["input_ids"].shape[1] :].tolist()
+        scores = self.model.compute_transition_scores(output.sequences, output.logits, normalize_logits=True).tolist()
+        ends, pad = self._ends(), self.tokenizer.pad_token_id
+        samples = []
+        for ids, values in zip(new, scores, strict=True):
+            lengths = (place + (token in ends) for place, token in enumerate(ids) if token in ends or token == pad)
+            length = max(1, next(lengths, len(ids)))
+            samples.append(self._read(ids[:length], values[:length]))
+        count = self.sampling.candidates
+        return [samples[i * count : (i + 1) * count] for i in range(len(prompts))]
 
     def _config(self) -> GenerationConfig:
-        own = self.model.generation_config.eos_token_id
-        ends = {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
         return GenerationConfig(
             do_sample=True,
             num_return_sequences=self.sampling.candidates,
@@ -91,23 +97,26 @@ class GptGenerator:
             top_p=self.sampling.top_p,
             top_k=0,
             no_repeat_ngram_size=UNREPEATED,
-            eos_token_id=sorted(ends),
+            eos_token_id=sorted(self._ends()),
             pad_token_id=self.tokenizer.pad_token_id,
             stop_strings=None if self.tokenizer.chat_template else [PLAIN_STOP],
             return_dict_in_generate=True,
             output_logits=True,
         )
 
-    def _read(self, ids: torch.Tensor, log_probabilities: torch.Tensor) -> Sample:
-        spoken = ids != self.tokenizer.pad_token_id
-        ends = torch.isin(ids, torch.tensor(self._config().eos_token_id, device=ids.device))
-        counted = spoken | ends
-        length = int(ends.nonzero()[0]) + 1 if ends.any() else int(counted.sum())
-        text = self.tokenizer.decode(ids[:length], skip_special_tokens=True)
-        finished = bool(ends.any()) or (not self.tokenizer.chat_template and PLAIN_STOP in text)
-        mean = float(log_probabilities[: max(1, length)].mean())
-        shown = tidy(text.split(PLAIN_STOP)[0] if not self.tokenizer.chat_template else text, finished)
-        return Sample(shown, mean, finished)
+    def _ends(self) -> set[int]:
+        own = self.model.generation_config.eos_token_id
+        return {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+
+    def _stopped(self, ids: Sequence[int]) -> bool:
+        """Whether a model without a chat template begins the next line."""
+        return not self.tokenizer.chat_template and PLAIN_STOP in self.tokenizer.decode(ids)
+
+    def _read(self, ids: Sequence[int], log_probabilities: Sequence[float]) -> Sample:
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        finished = ids[-1] in self._ends() or self._stopped(ids)
+        shown = tidy(text if self.tokenizer.chat_template else text.split(PLAIN_STOP)[0], finished)
+        return Sample(shown, fmean(log_probabilities), finished)
 
 
 def place() -> tuple[str, torch.dtype]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedTokenizerBase
+from tiny import learn, save
+from transformers import BloomConfig, BloomForCausalLM, PreTrainedTokenizerBase
 
 from generation.generator import UNREPEATED, GptGenerator, made, place
 from generation.prompt import as_chat, render
@@ -61,10 +62,10 @@ def test_no_run_of_words_comes_twice(generator_folder: str) -> None:
     """To a model for which all tokens are alike the first one is always the best."""
     generator = greedy(generator_folder)
     torch.nn.init.zeros_(generator.model.get_output_embeddings().weight)
-    asked = generator._config()
-    asked.eos_token_id = None
-    output = generator.model.generate(torch.tensor([[5, 6, 7]]), generation_config=asked)
-    ids = output.sequences[0].tolist()
+    assert generator.decoder
+    generator.decoder.ends = frozenset()
+    ((drawn,),) = generator.decoder.draw([[5, 6, 7]])
+    ids = [5, 6, 7, *drawn.ids]
     runs = [tuple(ids[i : i + UNREPEATED]) for i in range(len(ids) - UNREPEATED + 1)]
     assert len(runs) > 2 * UNREPEATED
     assert len(set(runs)) == len(runs)
@@ -99,6 +100,23 @@ def test_a_reply_that_was_cut_off_loses_its_broken_sentence(
     for cut, shown in (("Good morning to you. How", ["Good morning to you."]), ("Good morning", []), (whole, [whole])):
         generator = greedy(generator_folder, max_new_tokens=len(tokenizer.encode(cut)))
         assert texts(generator.propose([asked(HELLO)])) == [shown]
+
+
+def test_a_model_that_counts_positions_by_itself_is_read_by_its_own_library(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    config = BloomConfig(
+        vocab_size=len(tokenizer), hidden_size=32, n_layer=1, n_head=2, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id, hidden_dropout=0.0, attention_dropout=0.0,
+    )  # fmt: skip
+    model = BloomForCausalLM(config)
+    learn(model, tokenizer, 40)
+    generator = greedy(save(tmp_path, model, tokenizer), candidates=2)
+    assert generator.decoder is None
+    found = generator.propose([asked(FOOD), asked(DOG)])
+    assert texts(found) == [["Pizza!"], ["Poor dog. I hope it gets well soon."]]
+    assert all(-1 < candidate.score < 0 for candidates in found for candidate in candidates)
 
 
 def test_the_random_numbers_go_on_from_turn_to_turn(generator_folder: str) -> None:

@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from transformers import AutoTokenizer
 
 from generation.generator import GptGenerator
 from generation.rendering import Rendering
-from generation.sampling import Sample, Sampling
+from generation.sampling import Sampling
 from generation.tuning_data import in_order, read_records, steps_of, tuning_rows
 from storage.corpora import CorpusDialog, RatedReply, held_back
 from storage.dialog import Context, Message
@@ -30,13 +32,14 @@ def test_a_row_is_the_prompt_that_is_served_and_the_reply_to_its_end(
     name = request.getfixturevalue(folder)
     served: list[list[int]] = []
     generator = GptGenerator(name, Sampling(1, 8))
-    sample = generator._sample
+    assert generator.decoder
+    read = generator.decoder.read
 
-    def seen(prompts: list[list[int]]) -> list[Sample]:
-        served.extend(prompts)
-        return sample(prompts)
+    def seen(prompts: Sequence[Sequence[int]]) -> Any:
+        served.extend(map(list, prompts))
+        return read(prompts)
 
-    monkeypatch.setattr(generator, "_sample", seen)
+    monkeypatch.setattr(generator.decoder, "read", seen)
     generator.sample([Context(TALK, "I am Kith.")])
     vote = RatedReply("d", "kith", "train", TALK, "It rains.<|im_end|>", True)
     (row,) = tuning_rows([vote], generator.rendering, "I am Kith.", 200).rows

@@ -1,0 +1,133 @@
+"""Keys and values of what a model has read: of a batch that is at work, and of the prompts of dialogs that go on."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+from typing import TypeAlias
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+States: TypeAlias = list[tuple[torch.Tensor, torch.Tensor]]
+"""For each layer the keys and values of one row, each (heads, tokens, width)."""
+
+
+class Growing(CacheLayerMixin):
+    """Those of one layer, in memory that is there from the start, (rows, heads, room, width): transformers' own layer
+    copies all of it at each step."""
+
+    is_sliding = False
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room, self.length = room, 0
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Makes room for rows of such keys and values."""
+        rows, heads, _, width = key_states.shape
+        self.keys = key_states.new_zeros(rows, heads, self.room, width)
+        self.values = value_states.new_zeros(*value_states.shape[:2], self.room, value_states.shape[-1])
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Adds what was just read, and gives all."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None and self.values is not None
+        end = self.length + key_states.shape[-2]
+        self.keys[:, :, self.length : end] = key_states
+        self.values[:, :, self.length : end] = value_states
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """How many keys there will be, and where they begin."""
+        return self.length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        """How many keys there are."""
+        return self.length
+
+    def get_max_length(self) -> int:
+        """How many there may be."""
+        return self.room
+
+
+def begin_cache(layers: int, room: int, known: Sequence[States | None]) -> Cache:
+    """A cache for rows of `room` tokens; those that are `known` begin at the first place of theirs, and what is read
+    next follows the longest of them."""
+    cache = Cache(layers=[Growing(room) for _ in range(layers)])
+    shapes = next((states for states in known if states), None)
+    if shapes is None:
+        return cache
+    for number, layer in enumerate(cache.layers):
+        keys, values = (one.unsqueeze(0).expand(len(known), -1, -1, -1) for one in shapes[number])
+        layer.lazy_initialization(keys, values)
+        for row, states in enumerate(known):
+            if states:
+                length = states[number][0].shape[1]
+                layer.keys[row, :, :length], layer.values[row, :, :length] = states[number]
+                layer.length = max(layer.length, length)
+    return cache
+
+
+def keep_rows(cache: Cache, rows: torch.Tensor) -> None:
+    """Leaves the others out."""
+    for layer in cache.layers:
+        layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+
+
+def states_of(cache: Cache, row: int, places: torch.Tensor) -> States:
+    """Copies what a row has at some places."""
+    return [(layer.keys[row][:, places], layer.values[row][:, places]) for layer in cache.layers]
+
+
+class Prompts:
+    """What was read of prompts, the last used ones, up to so many bytes: the next prompt of a dialog begins as its
+    last."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes, self.bytes = most_bytes, 0
+        self.known: OrderedDict[bytes, tuple[torch.Tensor, States]] = OrderedDict()
+        self.lock = Lock()  # a batch that hung may end beside the one that took its place
+
+    def longest(self, ids: Sequence[int]) -> States | None:
+        """Of the beginning of these ids as much as any known prompt has; never all of them, since the last must be read
+        to know what comes next."""
+        wanted = torch.tensor(ids[:-1], dtype=torch.int32)
+        with self.lock:
+            lengths = {key: shared(wanted, known) for key, (known, _) in self.known.items()}
+            best = max(lengths, key=lengths.__getitem__, default=None)
+            if best is None or not lengths[best]:
+                return None
+            self.known.move_to_end(best)
+            return [(keys[:, : lengths[best]], values[:, : lengths[best]]) for keys, values in self.known[best][1]]
+
+    def keep(self, ids: Sequence[int], states: States) -> None:
+        """Remembers a prompt, in place of one that it continues."""
+        known = torch.tensor(ids, dtype=torch.int32)
+        with self.lock:
+            continued = [key for key, (old, _) in self.known.items() if shared(known, old) == len(old)]
+            for key in continued:
+                self._drop(key)
+            self.known[known.numpy().tobytes()] = known, states
+            self.bytes += size(states)
+            while self.bytes > self.most_bytes:
+                self._drop(next(iter(self.known)))
+
+    def _drop(self, key: bytes) -> None:
+        self.bytes -= size(self.known.pop(key)[1])
+
+
+def shared(one: torch.Tensor, other: torch.Tensor) -> int:
+    """How many ids two prompts begin with together."""
+    length = min(len(one), len(other))
+    differ = (one[:length] != other[:length]).nonzero()
+    return int(differ[0]) if len(differ) else length
+
+
+def size(states: States) -> int:
+    """Bytes."""
+    return sum(each.numel() * each.element_size() for layer in states for each in layer)

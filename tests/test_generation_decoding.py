@@ -1,0 +1,152 @@
+"""Drawing tokens: branches of a row against each branch alone, what is kept of prompts, and the nucleus."""
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+)
+
+from generation.cache import Prompts, shared, size
+from generation.decoding import Branch, Decoder, branches, nucleus
+from generation.sampling import Sampling
+
+pytest_plugins = ("tiny",)
+
+GREEDY = Sampling(3, 12, top_p=1e-6)
+PROMPTS = [[9, 8, 7], [5] * 30 + [4, 3], [11, 12, 13, 14, 15, 16, 17]]
+
+
+def random_model(layers: int = 2) -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=600, n_positions=128, n_embd=32, n_layer=layers, n_head=2, initializer_range=0.5,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config).eval()
+
+
+def alone(model: PreTrainedModel, prompt: list[int], steps: int) -> list[int]:
+    """What the model says when all is read anew for each token."""
+    ids = list(prompt)
+    with torch.inference_mode():
+        for _ in range(steps):
+            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+    return ids[len(prompt) :]
+
+
+def drawn(decoder: Decoder, prompts: list[list[int]]) -> list[list[list[int]]]:
+    return [[branch.ids for branch in found] for found in decoder.draw(prompts)]
+
+
+def test_branches_say_what_each_would_alone_though_rows_differ_in_length() -> None:
+    model = random_model()
+    expected = [[alone(model, prompt, 12)] * 3 for prompt in PROMPTS]
+    assert drawn(Decoder(model, GREEDY, (), 50), PROMPTS) == expected
+
+
+def test_branches_that_part_do_not_see_each_other() -> None:
+    """Of a reply drawn beside others the log-probabilities are those of the reply read by itself."""
+    model = random_model()
+    torch.manual_seed(1)
+    decoder = Decoder(model, Sampling(4, 10, temperature=1.5, top_p=1.0), (3,), 50)
+    for prompt, found in zip(PROMPTS, decoder.draw(PROMPTS), strict=True):
+        assert len({tuple(branch.ids) for branch in found}) > 1
+        for branch in found:
+            ids = torch.tensor([prompt + branch.ids])
+            with torch.inference_mode():
+                likely = model(ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+            own = likely.gather(1, torch.tensor(branch.ids)[:, None])[:, 0]
+            assert branch.log_probabilities == pytest.approx(own.tolist(), abs=1e-3)
+
+
+def test_a_row_ends_by_itself_and_the_others_go_on() -> None:
+    model = random_model()
+    whole = [alone(model, prompt, 12) for prompt in PROMPTS]
+    for end in {token for ids in whole for token in ids}:
+        found = drawn(Decoder(model, GREEDY, (end,), 50), PROMPTS)
+        assert found == [[ids[: ids.index(end) + 1] if end in ids else ids] * 3 for ids in whole]
+
+
+def test_the_next_turn_of_a_dialog_reads_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model()
+    decoder = Decoder(model, GREEDY, (), 50)
+    read: list[int] = []
+    forward = decoder._forward
+    monkeypatch.setattr(decoder, "_forward", lambda cache, ids, *rest, **more: (
+        read.append(ids.shape[1]) or forward(cache, ids, *rest, **more)  # type: ignore[func-returns-value]
+    ))  # fmt: skip
+    first = drawn(decoder, PROMPTS)
+    later = [[*prompt, *found[0], 2, 3] for prompt, found in zip(PROMPTS, first, strict=True)]
+    again = drawn(decoder, later)
+    assert again == drawn(Decoder(model, GREEDY, (), 50), later)
+    assert (read[0], read[12]) == (32, 14)
+    assert len(decoder.prompts.known) == len(PROMPTS)
+
+
+def test_what_is_kept_of_prompts_is_bounded_and_the_oldest_goes_first() -> None:
+    def states(tokens: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [(torch.zeros(2, tokens, 4), torch.zeros(2, tokens, 4))]
+
+    kept = Prompts(2 * size(states(5)))
+    for ids in ([1, 1, 1, 1, 1], [2, 2, 2, 2, 2]):
+        kept.keep(ids, states(5))
+    assert kept.longest([1, 1, 1, 9]) is not None
+    kept.keep([3, 3, 3, 3, 3], states(5))
+    assert kept.longest([2, 2, 2]) is None
+    found = kept.longest([1, 1, 9])
+    assert found is not None
+    assert found[0][0].shape == (2, 2, 4)
+    assert kept.bytes == kept.most_bytes
+    kept.keep([1] * 10, states(10))
+    assert [len(ids) for ids, _ in kept.known.values()] == [10]
+    kept.keep([4] * 11, states(11))
+    assert (len(kept.known), kept.bytes) == (0, 0)
+
+
+def test_prompts_share_their_beginning() -> None:
+    one, other = torch.tensor([1, 2, 3]), torch.tensor([1, 2, 4, 5])
+    assert [shared(one, other), shared(one, one), shared(one, other[1:]), shared(one, one[:0])] == [2, 3, 0, 0]
+
+
+def test_models_with_a_window_or_positions_of_their_own_have_no_branches(generator_folder: str) -> None:
+    config = MistralConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, sliding_window=16,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    windowed = Decoder(MistralForCausalLM(config).eval(), GREEDY, (), 6)
+    assert not branches(windowed, 17)
+    assert branches(windowed, 16)
+    known = AutoModelForCausalLM.from_pretrained(generator_folder, dtype=torch.float32).eval()
+    assert branches(Decoder(known, GREEDY, (), 6), 100)
+    blind = random_model()
+    forward = blind.forward
+    blind.forward = lambda *a, position_ids=None, **k: forward(*a, **k)
+    assert not branches(Decoder(blind, GREEDY, (), 6), 100)
+
+
+def test_a_branch_knows_what_would_make_a_run_come_twice() -> None:
+    branch = Branch(0, 0, [1, 2], {(1, 2): {3}})
+    for token in (1, 2, 4, 1, 2):
+        branch.add(token, 0.0)
+    assert sorted(branch.banned()) == [1, 3, 4]
+
+
+@pytest.mark.parametrize("vocabulary", [50, 2000])
+def test_the_nucleus_is_what_reaches_the_share_and_is_drawn_as_likely_as_it_is(vocabulary: int) -> None:
+    torch.manual_seed(0)
+    probabilities = torch.rand(vocabulary).softmax(0)
+    order = probabilities.argsort(descending=True)
+    held = order[: int((probabilities[order].cumsum(0) < 0.5).sum()) + 1]
+    found = nucleus(probabilities.log().expand(20000, -1), 0.5)
+    counts = found.bincount(minlength=vocabulary).float()
+    assert set(found.tolist()) <= set(held.tolist())
+    expected = torch.zeros(vocabulary)
+    expected[held] = probabilities[held] / probabilities[held].sum() * 20000
+    assert ((counts - expected).abs() <= 5 * expected.sqrt() + 5).all()
+    assert set(nucleus(probabilities.log().expand(9, -1), 1e-6).tolist()) == {int(order[0])}

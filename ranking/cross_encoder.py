@@ -1,11 +1,13 @@
-"""BERTs that read context and reply together and give each pair numbers: ours, and any other with one output.
+"""BERTs that read context and replies and give each reply numbers: ours, and any other with one output.
+
+Ours reads a context once for all replies to it (ranking/reading.py), others read pairs.
 
 Ours has a head for each kind of votes, since annotators' marks and a contest's thumbs are not the likes of one's own
 people; all heads share what was read. It also knows how near the reply is to what is expected there
 (ranking/expected.py), by a network of its own that need not keep echoes away.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,7 +25,8 @@ from transformers import (
 from ranking.data import OWN
 from ranking.delta import has_delta, origin, with_delta
 from ranking.expected import SPREAD, ExpectedReply, expected_of, state_of
-from ranking.pretrained import ModelError
+from ranking.pretrained import ModelError, serving_dtype
+from ranking.reading import Read, read
 from ranking.slices import in_slices
 from ranking.text import CUT_SIDE, PAIR_TOKENS
 
@@ -32,7 +35,7 @@ DROPOUT = 0.2
 
 
 class CrossEncoder(nn.Module):
-    """Pairs of texts to the log-odds of a 👍 by each head."""
+    """Contexts and replies to the log-odds of a 👍 by each head."""
 
     def __init__(self, bert: BertModel, tokenizer: PreTrainedTokenizerBase, heads: Sequence[str]) -> None:
         super().__init__()
@@ -44,30 +47,18 @@ class CrossEncoder(nn.Module):
         self.expected: ExpectedReply | None = None
         """The network whose cosine is the relevance that this one is given; None: that of the retriever."""
 
-    def forward(self, pairs: Sequence[tuple[str, str]], relevance: torch.Tensor) -> torch.Tensor:
-        """Shape (pairs, heads). `relevance`, shape (pairs,): a cosine for each."""
-        if not pairs:
+    def forward(self, batch: Sequence[tuple[str, Sequence[str]]], relevance: torch.Tensor) -> torch.Tensor:
+        """Contexts with their replies in, shape (replies, heads) out, one context's after another's. `relevance`, shape
+        (replies,): a cosine for each."""
+        parts = list(read(self.bert, self.tokenizer, batch))
+        if not parts:
             return torch.zeros(0, len(self.heads))
-        read = self.tokenizer(
-            [context for context, _ in pairs],
-            [reply for _, reply in pairs],
-            truncation=True,
-            max_length=PAIR_TOKENS,
-            return_token_type_ids=True,  # some BERTs' tokenizers leave them out
-        )
-        rows = [{name: read[name][i] for name in read} for i in range(len(pairs))]
-        seen = in_slices(rows, self.tokenizer, self._seen, self.bert.device)
+        numbers = torch.tensor([number for part in parts for number in part.numbers], device=self.bert.device)
+        seen = torch.cat([compared(part) for part in parts])[numbers.argsort()]
         known = torch.cat([seen, relevance.to(seen)[:, None] * SPREAD], dim=1)
         hidden = functional.gelu(self.read(functional.dropout(known, DROPOUT / 2, self.training)))
         hidden = functional.dropout(hidden, DROPOUT, self.training)
         return torch.cat([head(hidden) for head in self.heads.values()], dim=1).float()
-
-    def _seen(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Both texts' means, their product and difference, and the first token, of the last layer."""
-        last = self.bert(**batch).last_hidden_state.float()
-        context, reply = (mean_of(last, batch, segment) for segment in (0, 1))
-        first = functional.normalize(last[:, 0], dim=-1) * SPREAD
-        return torch.cat([context, reply, context * reply, (context - reply).abs(), first], dim=1)
 
     @torch.no_grad()
     def rescale(self, head: str, slope: float, shift: float) -> None:
@@ -109,25 +100,29 @@ class OtherCrossEncoder(nn.Module):
         return in_slices(rows, self.tokenizer, lambda batch: self.model(**batch).logits.float(), self.model.device)
 
 
-def mean_of(last: torch.Tensor, batch: Mapping[str, torch.Tensor], segment: int) -> torch.Tensor:
-    """The mean of one text's tokens in hidden states (pairs, tokens, width), of length SPREAD: (pairs, width)."""
-    there = ((batch["token_type_ids"] == segment) & (batch["attention_mask"] == 1)).unsqueeze(-1).to(last)
-    return functional.normalize((last * there).sum(1), dim=-1) * SPREAD
+def compared(part: Read) -> torch.Tensor:
+    """Both texts' means, their product and difference, and the reply's closing mark, each of length SPREAD before that:
+    (replies, 5 x width)."""
+    context, reply = part.context * SPREAD, part.reply * SPREAD
+    end = functional.normalize(part.end, dim=-1) * SPREAD
+    return torch.cat([context, reply, context * reply, (context - reply).abs(), end], dim=1)
 
 
 def load_cross_encoder(name: str) -> CrossEncoder | OtherCrossEncoder:
     """A cross-encoder by folder or hub id: one that `kith train ranker` wrote, or any other with one output. Raises
     ModelError, OSError, ValueError or RuntimeError when it cannot be had."""
     if has_delta(name):
-        return begin_cross_encoder(name, ())
-    model, report = AutoModelForSequenceClassification.from_pretrained(
-        name, dtype=torch.float32, output_loading_info=True, use_safetensors=True, trust_remote_code=False
+        model = begin_cross_encoder(name, ())
+        model.bert.to(serving_dtype())
+        return model
+    other, report = AutoModelForSequenceClassification.from_pretrained(
+        name, dtype=serving_dtype(), output_loading_info=True, use_safetensors=True, trust_remote_code=False
     )
     if report["missing_keys"]:  # such a weight would be a random one
         raise ModelError(f"{name} is no cross-encoder: it has no {min(report['missing_keys'])}.")
-    if model.config.num_labels != 1:
-        raise ModelError(f"The ranker {Path(name).name} has {model.config.num_labels} outputs: one is needed.")
-    return OtherCrossEncoder(model, AutoTokenizer.from_pretrained(name, trust_remote_code=False)).eval()
+    if other.config.num_labels != 1:
+        raise ModelError(f"The ranker {Path(name).name} has {other.config.num_labels} outputs: one is needed.")
+    return OtherCrossEncoder(other, AutoTokenizer.from_pretrained(name, trust_remote_code=False)).eval()
 
 
 def begin_cross_encoder(name: str, heads: Sequence[str]) -> CrossEncoder:

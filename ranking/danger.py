@@ -7,8 +7,9 @@ find.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
-from ranking.danger_classifier import classifier
+from ranking.danger_classifier import Guess, classifier
 from ranking.danger_rules import Sign, by_rules
 from storage.dialog import Candidate, Context
 
@@ -41,18 +42,29 @@ WRITTEN = ("retrieval", "listening")
 """Sources whose candidates were written by people."""
 
 
+RECENT = 512
+"""Texts whose signs are kept: a turn looks at the last messages several times, and the next turn again."""
+
+
+@lru_cache(maxsize=RECENT)
 def sign(text: str) -> Sign | None:
     """The sign of danger in a message; None when there is none."""
-    guess, found = classifier().guess(text), by_rules(text)
-    return replace(found, guessed=guess.odds < UNLIKELY) if found else by_classifier(text)
+    found = by_rules(text)
+    return replace(found, guessed=guess(text).odds < UNLIKELY) if found else by_classifier(text)
+
+
+@lru_cache(maxsize=RECENT)
+def guess(text: str) -> Guess:
+    """What the classifier makes of a text."""
+    return classifier().guess(text)
 
 
 def by_classifier(text: str, beyond: float = 0.0) -> Sign | None:
     """What the classifier is sure of, by log-odds that are so far beyond the threshold."""
-    guess = classifier().guess(text)
-    if guess.odds < classifier().sure[guess.language] + beyond:
+    told = guess(text)
+    if told.odds < classifier().sure[told.language] + beyond:
         return None
-    return Sign(KIND_OF[guess.kind], guess.acute, guessed=True)
+    return Sign(KIND_OF[told.kind], told.acute, guessed=True)
 
 
 def last_sign(said: Sequence[str]) -> Sign | None:
@@ -72,8 +84,8 @@ def lately(context: Context) -> bool:
 
 def doubtful(context: Context) -> bool:
     """Whether one of the person's last DOUBTFUL messages may have been one."""
-    guesses = map(classifier().guess, context.said("user")[-DOUBTFUL:])
-    return any(guess.odds >= classifier().perhaps[guess.language] for guess in guesses)
+    guesses = map(guess, context.said("user")[-DOUBTFUL:])
+    return any(told.odds >= classifier().perhaps[told.language] for told in guesses)
 
 
 def ungentle(batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:

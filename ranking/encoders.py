@@ -8,7 +8,7 @@ import torch
 
 from ranking.delta import has_delta, starter_version, trained_version
 from ranking.dialog_encoder import DECAY, LAGS, MESSAGE_TOKENS, DialogEncoder, load_dialog_encoder
-from ranking.pretrained import HUB_ID, SHA256, ModelError
+from ranking.pretrained import HUB_ID, SHA256, ModelError, serving_dtype
 from ranking.vectors import Embed, Encoder, Vectors
 
 STARTER = Path(__file__).parent / "starter" / "retriever"
@@ -25,9 +25,9 @@ def load_encoder(name: str = "", caches: Sequence[Path] = ()) -> Encoder:
     try:
         version = encoder_version(name)  # of the shipped one it says what is missing
         if name in (PLAIN, HUB_ID):
-            return encoder_of(load_dialog_encoder(), version, known)
+            return encoder_of(serving(load_dialog_encoder()), version, known)
         if name == "" or has_delta(name):
-            return encoder_of(load_dialog_encoder(name or str(STARTER)), version, known)
+            return encoder_of(serving(load_dialog_encoder(name or str(STARTER))), version, known)
         return Encoder(*any_bi_encoder(name), version, known)
     except ModelError:
         raise
@@ -54,6 +54,12 @@ def encoder_of(model: DialogEncoder, version: str, caches: Sequence[Path] = ()) 
 
     likeness, listening = (None if part is None else part.numpy() for part in (model.likeness, model.listening))
     return Encoder(embed, model.lags.detach().numpy(), version, caches, likeness, listening, model.expected)
+
+
+def serving(model: DialogEncoder) -> DialogEncoder:
+    """The same, in the number format of this machine."""
+    model.bert.to(serving_dtype())
+    return model
 
 
 def any_bi_encoder(name: str) -> tuple[Embed, Vectors]:

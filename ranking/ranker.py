@@ -11,7 +11,7 @@ from ranking.cross_encoder import CrossEncoder, OtherCrossEncoder, load_cross_en
 from ranking.data import OWN, head_of
 from ranking.delta import has_delta, starter_version, trained_version
 from ranking.pretrained import ModelError
-from ranking.text import as_pair
+from ranking.text import as_pair, as_read
 from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context
 
@@ -74,9 +74,8 @@ def log_odds(
 ) -> torch.Tensor:
     """The model's numbers for each reply of each context, one after another, shape (replies, heads): for training and
     for serving. `encoder` is one that `seen_by` gave."""
-    pairs = [as_pair(context, reply) for context, replies in batch for reply in replies]
     if isinstance(model, OtherCrossEncoder):
-        numbers: torch.Tensor = model(pairs)
+        numbers: torch.Tensor = model([as_pair(context, reply) for context, replies in batch for reply in replies])
         return numbers
     relevance = torch.tensor([value for row in encoder.relevance(batch) for value in row])
-    return model.forward(pairs, relevance)
+    return model.forward([as_read(context, replies) for context, replies in batch], relevance)

@@ -55,7 +55,8 @@ class RankerTraining:
     retriever: str = ""
     """The bi-encoder on whose vectors the ranker stands."""
     epochs: float = 2.0
-    batch: int = 32
+    batch: int = 64
+    """Rated replies in a step, those to one context together: that is read once for all of them."""
     learning_rate: float = 8e-5
     head_rate: float = 1e-3
     minutes: float = 0.0
@@ -71,8 +72,10 @@ class LikelyLiked(nn.Module):
 
     def forward(self, steps: list[tuple[Pair, ...]]) -> dict[str, torch.Tensor]:
         """The mean loss of rated replies, each by the head of its votes and times its weight."""
-        votes = [vote for step in steps for vote in step]
-        logits = log_odds(self.model, self.encoder, [(vote.context, [vote.reply]) for vote in votes])
+        groups = by_context([vote for step in steps for vote in step])
+        votes = [vote for group in groups for vote in group]
+        asked = [(group[0].context, [vote.reply for vote in group]) for group in groups]
+        logits = log_odds(self.model, self.encoder, asked)
         columns = torch.tensor([self.model.column(head_of(vote.source)) for vote in votes], device=logits.device)
         liked = torch.tensor([float(vote.liked) for vote in votes], device=logits.device)
         weights = torch.tensor([vote.weight for vote in votes], device=logits.device)
@@ -164,21 +167,32 @@ def training_data(run: RankerTraining, log: Sequence[RatedReply] = ()) -> tuple[
 
 
 def laid_out(votes: Sequence[Pair], run: RankerTraining) -> list[tuple[Pair, ...]]:
-    """The steps: pairs of like length together, in random order, as often as the run has epochs."""
+    """The steps: replies to one context together, contexts of like length beside each other, in random order, as often
+    as the run has epochs."""
     draw = random.Random(run.seed)
     steps: list[tuple[Pair, ...]] = []
     size = run.batch * ALIKE
     for _ in range(math.ceil(run.epochs)):
-        order = draw.sample(votes, len(votes))
-        parts = [sorted(order[i : i + size], key=length) for i in range(0, len(order), size)]
-        batches = [tuple(part[i : i + run.batch]) for part in parts for i in range(0, len(part), run.batch)]
+        groups = by_context(votes)
+        order = [vote for group in draw.sample(groups, len(groups)) for vote in group]
+        parts = [by_context(order[i : i + size]) for i in range(0, len(order), size)]
+        sorted_parts = [[vote for group in sorted(part, key=length) for vote in group] for part in parts]
+        batches = [tuple(part[i : i + run.batch]) for part in sorted_parts for i in range(0, len(part), run.batch)]
         steps += draw.sample(batches, len(batches))
     return steps[: round(len(steps) * run.epochs / max(1, math.ceil(run.epochs)))]
 
 
-def length(pair: Pair) -> int:
+def by_context(votes: Sequence[Pair]) -> list[list[Pair]]:
+    """Those of each context together."""
+    groups: dict[Context, list[Pair]] = {}
+    for vote in votes:
+        groups.setdefault(vote.context, []).append(vote)
+    return list(groups.values())
+
+
+def length(group: Sequence[Pair]) -> int:
     """Characters that are about to be read."""
-    return sum(len(message.text) for message in pair.context.messages) + len(pair.reply)
+    return sum(len(m.text) for m in group[0].context.messages) + sum(len(vote.reply) for vote in group)
 
 
 @torch.inference_mode()

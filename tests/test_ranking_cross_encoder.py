@@ -23,6 +23,13 @@ from ranking.pretrained import ModelError
 
 pytest_plugins = ("tiny",)
 
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Float32, so that figures can be compared."""
+    monkeypatch.setattr("ranking.cross_encoder.serving_dtype", lambda: torch.float32)
+
+
 PAIRS = [
     ("hello there", "good night"),
     ("", ""),
@@ -35,7 +42,7 @@ PAIRS = [
 def scores(model: CrossEncoder | OtherCrossEncoder, pairs: list[tuple[str, str]] = PAIRS) -> torch.Tensor:
     if isinstance(model, OtherCrossEncoder):
         return model.forward(pairs)
-    return model.forward(pairs, torch.linspace(-1, 1, len(pairs)))
+    return model.forward([(context, [reply]) for context, reply in pairs], torch.linspace(-1, 1, len(pairs)))
 
 
 def ours(name: str) -> CrossEncoder:
@@ -91,21 +98,36 @@ def test_a_new_one_has_the_weights_of_its_bert_and_heads_that_know_nothing(bert_
     assert not torch.equal(scores(one), scores(other))
 
 
-def test_it_reads_both_texts_their_likeness_and_the_relevance(ranker_folder: str) -> None:
-    """Each text with its closing mark, the context with the opening one."""
+def test_it_reads_both_texts_their_likeness_the_closing_mark_and_the_relevance(ranker_folder: str) -> None:
+    """Each text with its closing mark, the context with the opening one; the context does not see the reply."""
     model = ours(ranker_folder)
     made, relevance = scores(model, PAIRS * 10), torch.linspace(-1, 1, len(PAIRS) * 10)
     for (context, reply), found, relevant in zip(PAIRS, made, relevance, strict=False):
         tokens = model.tokenizer([context], [reply], return_tensors="pt", return_token_type_ids=True)
         second = tokens["token_type_ids"][0].bool()
+        tokens["attention_mask"] = (second[:, None] | ~second[None, :])[None, None]
         with torch.inference_mode():
             hidden = model.bert(**tokens).last_hidden_state[0]
             u, v = (SPREAD * functional.normalize(part.mean(0), dim=0) for part in (hidden[~second], hidden[second]))
-            first = SPREAD * functional.normalize(hidden[0], dim=0)
-            seen = torch.cat([u, v, u * v, (u - v).abs(), first, relevant[None] * SPREAD])
+            end = SPREAD * functional.normalize(hidden[-1], dim=0)
+            seen = torch.cat([u, v, u * v, (u - v).abs(), end, relevant[None] * SPREAD])
             read = functional.gelu(model.read(seen))
             expected = torch.cat([head(read) for head in model.heads.values()])
         assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_replies_to_one_context_are_numbered_as_they_come_whatever_their_length(ranker_folder: str) -> None:
+    model = ours(ranker_folder)
+    replies = ["tell me a joke please", "", "good night", "the cat sleeps all day " * 30, "hello"] * 20
+    batch = [("it rains", replies), ("no replies", []), ("hello there > good night", replies[:3])]
+    relevance = torch.linspace(-1, 1, 103)
+    with torch.inference_mode():
+        together = model.forward(batch, relevance)
+        single = [
+            model.forward([(context, [reply])], value[None])
+            for (context, reply), value in zip(((c, r) for c, rs in batch for r in rs), relevance, strict=True)
+        ]
+    assert torch.allclose(together, torch.cat(single), atol=1e-4)
 
 
 def test_rescaling_concerns_one_head_and_keeps_its_order(ranker_folder: str) -> None:

@@ -16,6 +16,13 @@ from ranking.pretrained import HUB_ID, SHA256, ModelError, packaged_minilm
 
 pytest_plugins = ("tiny",)
 
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Float32, so that figures can be compared."""
+    monkeypatch.setattr("ranking.encoders.serving_dtype", lambda: torch.float32)
+
+
 TEXTS = ["hello there", "tell me a joke please, the cat sleeps all day", "👍", "it rains"]
 
 

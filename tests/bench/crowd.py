@@ -1,5 +1,5 @@
-"""People who write to a bot that runs, and how long they wait: in a closed loop, where each writes again as soon as there
-is a reply, and in an open one, where messages come by chance, whatever the bot does."""
+"""People who write to a bot that runs, and how long they wait: in a closed loop, where each writes again as soon as
+there is a reply, and in an open one, where messages come by chance, whatever the bot does."""
 
 import asyncio
 import math

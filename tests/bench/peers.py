@@ -3,8 +3,8 @@
 (a) is as gpt2bot does it: transformers' text-generation pipeline for each message, then its classification pipeline for
 each candidate. (b) is as a good user of the libraries would: one `generate` for all who wait, then one
 `CrossEncoder.predict` for all pairs. Both are given what Kith retrieved, so that they rank as many candidates and
-search costs them nothing; they have no other features, no checks and no log. Their ranker is the BERT of ours with a head of
-one output, since ours also reads a cosine: the work for a pair is the same.
+search costs them nothing; they have no other features, no checks and no log. Their ranker is the BERT of ours with a
+head of one output, since ours also reads a cosine: the work for a pair is the same.
 """
 
 import time

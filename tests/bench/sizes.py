@@ -45,7 +45,7 @@ WHOLE = Sizes(
 )
 
 QUICK = Sizes(
-    peers={1: 5, 16: 1},
+    peers={1: 5, 4: 2},
     decode={1: 3, 4: 2},
     crowds=(1, 16),
     closed_seconds=6,

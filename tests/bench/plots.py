@@ -80,10 +80,11 @@ def loads(part: Json) -> "Figure":
 
 def stacked(axes: "Axes", crowds: Json) -> None:
     """What a turn's time is made of, in shares: a bar for each crowd."""
-    names = list(next(iter(crowds.values()))["stages ms"]["ms"])
+    first = next(iter(crowds.values()))["stages ms"]["ms"]
+    names = [name for name in first if any(found["stages ms"]["ms"][name]["median"] for found in crowds.values())]
     left = [0.0] * len(crowds)
     sums = [sum(value["median"] for value in found["stages ms"]["ms"].values()) for found in crowds.values()]
-    for name, colour in zip(names, STAGES, strict=True):
+    for name, colour in zip(names, STAGES, strict=False):
         shares: list[Any] = [
             100 * found["stages ms"]["ms"][name]["median"] / total
             for found, total in zip(crowds.values(), sums, strict=True)
@@ -109,11 +110,12 @@ def growth(part: Json) -> "Figure":
     """Milliseconds of a turn against each thing that grows."""
     picture, panels = grid(len(part), 3, 2.6, shared=False)
     for axes, (what, found) in zip(panels, part.items(), strict=True):
-        sizes, values = [int(size) for size in found["ms a turn"]], list(found["ms a turn"].values())
-        axes.plot(sizes, [value["median"] for value in values], "o-", color=BLUE)
-        axes.fill_between(sizes, [v["low"] for v in values], [v["high"] for v in values], color=BLUE, alpha=0.18)
-        axes.set_xscale("symlog" if min(sizes) == 0 else "log")
-        axes.set(xlabel=what, ylim=(0, None))
+        values = list(found["ms a turn"].values())
+        places = range(len(values))
+        axes.plot(places, [value["median"] for value in values], "o-", color=BLUE)
+        axes.fill_between(places, [v["low"] for v in values], [v["high"] for v in values], color=BLUE, alpha=0.18)
+        axes.set_xticks(places, [f"{int(size):,}" for size in found["ms a turn"]])
+        axes.set(xlabel=what, ylim=(0, 1.1 * max(value["high"] for value in values)))
     panels[0].set_ylabel("ms a turn, one person")
     return picture
 

@@ -33,7 +33,7 @@ def machine(run: Json) -> str:
     return (
         f"{made}, `{run['command']}`{' (quick)' if run['quick'] else ''}: {found['cpu']}, {found['cores']} cores, "
         f"{flags}, {found['memory GiB']:.0f} GiB, OMP_WAIT_POLICY {found['OMP_WAIT_POLICY']}, load average "
-        f"{found['load average']:.1f} before it began. {versions}. {sum(run['seconds'].values()) / 60:.1f} minutes. "
+        f"{found['load average']:.1f} before it began. {versions}. {sum(run['seconds'].values()) / 60:.1f} minutes in all. "
         "Figures are medians, in brackets the quartiles of the repeats."
     )
 
@@ -62,12 +62,11 @@ def decode(part: Json) -> str:
     """A line for each engine, and the floor."""
     rows = []
     for chats, found in part["chats"].items():
-        rows.append([f"{chats} chats: the floor", found["floor ms"], None, None, 1])
+        many = f"{chats} chat{'s' * (chats != '1')}"
+        rows.append([f"{many}: the floor", found["floor ms"], None, None, 1])
         for name, ms in found["ms"].items():
             ratio = found["times as long as Kith"].get(name)
-            rows.append(
-                [f"{chats} chats: {name}", ms, found["tokens a second"][name], ratio, found["times the floor"][name]]
-            )
+            rows.append([f"{many}: {name}", ms, found["tokens a second"][name], ratio, found["times the floor"][name]])
     peaks = "; ".join(f"{name}: {figure(value)}" for name, value in part["machine's peaks"].items())
     missing = " ".join(f"{name}: {why}." for name, why in part["missing"].items())
     head = ("", "ms", "tokens a second", "times as long as Kith", "times the floor")

@@ -41,6 +41,8 @@ class Crowd:
     bot: Bot
     people: list[Somebody] = field(default_factory=list)
     lines: dict[int, Iterator[str]] = field(default_factory=dict)
+    unasked: int = 0
+    """Messages of the bot that answered nothing, and replies that came after PATIENCE."""
 
     def join(self) -> Somebody:
         """Somebody new."""
@@ -52,6 +54,9 @@ class Crowd:
 
     async def talk(self, person: Somebody) -> Wait:
         """A message and its reply."""
+        while not person.chat.unread.empty():  # else a second message would pass for the next one's reply
+            person.chat.unread.get_nowait()
+            self.unasked += 1
         said = time.time()
         message: Json = person.say(next(self.lines[person.user["id"]]))
         heard: float | None = None

@@ -33,8 +33,8 @@ def machine(run: Json) -> str:
     return (
         f"{made}, `{run['command']}`{' (quick)' if run['quick'] else ''}: {found['cpu']}, {found['cores']} cores, "
         f"{flags}, {found['memory GiB']:.0f} GiB, OMP_WAIT_POLICY {found['OMP_WAIT_POLICY']}, load average "
-        f"{found['load average']:.1f} before it began. {versions}. {sum(run['seconds'].values()) / 60:.1f} minutes in all. "
-        "Figures are medians, in brackets the quartiles of the repeats."
+        f"{found['load average']:.1f} before it began. {versions}. {sum(run['seconds'].values()) / 60:.1f} minutes in "
+        "all. Figures are medians, in brackets the quartiles of the repeats."
     )
 
 

@@ -14,7 +14,7 @@ from bench.gpt2 import save_gpt2
 from bench.loads import told
 from bench.serving import Bot, Logged
 from bench.stages import AFTER, BEFORE, of_turn
-from bench.timing import Spread, interleaved, ratios
+from bench.timing import Json, Spread, interleaved, ratios
 from bot_api import BotApi
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -93,7 +93,7 @@ async def test_both_loops_hear_every_reply(tmp_path: Path) -> None:
 
 def test_tables_take_their_places_and_the_words_around_them_stay() -> None:
     shown = {"median": 1234.5, "low": 1000.0, "high": 2000.0, "repeats": 3}
-    part = {"peak, G operations a second": {"float32": shown}, "formats": {}}
+    part: Json = {"peak, G operations a second": {"float32": shown}, "formats": {}}
     part["formats"] = {"float32": {"tokens a second": shown, "share of the best peak": shown}}
     machine = {
         "cpu": "X",

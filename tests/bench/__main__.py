@@ -57,14 +57,13 @@ def measured(sizes: Sizes, parts: Sequence[str], quick: bool, out: Path) -> Json
 
     for name in [name for name in os.environ if name.startswith(("KITH_", "TELEGRAM_"))]:
         del os.environ[name]
-    command = " ".join(["make bench", *([f'ARGS="{" ".join(sys.argv[1:])}"'] if sys.argv[1:] else [])])
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         set_up_libraries(Settings())
         made = datetime.now(UTC)
         run: Json = {
-            "made": made.strftime("%Y-%m-%dT%H:%M"), "command": command, "quick": quick, "sizes": sizes,
-            "machine": described(), "versions": libraries(), "seconds": {}, "parts": {},
+            "made": made.strftime("%Y-%m-%dT%H:%M"), "command": command(parts, quick, sizes),
+            "quick": quick, "sizes": sizes, "machine": described(), "versions": libraries(), "seconds": {}, "parts": {},
         }  # fmt: skip
         for name in parts:
             began, place = time.perf_counter(), Path(folder) / name
@@ -76,6 +75,13 @@ def measured(sizes: Sizes, parts: Sequence[str], quick: bool, out: Path) -> Json
         os.chdir(DOCS)
     found: Json = as_json(run)
     return found
+
+
+def command(parts: Sequence[str], quick: bool, sizes: Sizes) -> str:
+    """What was typed, but for where it went."""
+    asked = [*(["--quick"] if quick else []), *(parts if len(parts) < len(PARTS) else [])]
+    asked += [f"--sustain {sizes.sustained_minutes:g}"] if sizes.sustained_minutes else []
+    return f'make bench ARGS="{" ".join(asked)}"' if asked else "make bench"
 
 
 def show(run: Json, out: Path, page: Path) -> None:

@@ -21,6 +21,9 @@ from storage.dialog import Asked, Context, PoolEntry
 
 MADE_UP = "Imported reply number "
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
+SCATTER = 0.7
+"""How far the vector of a made-up text is from that of a shipped one, whose length is 1."""
+
 CONTEXTS = 2
 """Messages that each imported reply answers."""
 
@@ -83,8 +86,8 @@ def scattered(kith: Kith) -> Encoder:
     def quickly(texts: Sequence[str]) -> Vectors:
         if not texts or not all(text.startswith(MADE_UP) for text in texts):
             return embed(texts)
-        noise = draw.normal(0, 0.7 / np.sqrt(known.shape[1]), (len(texts), known.shape[1]))
-        return unit((known[draw.integers(len(known), size=len(texts))] + noise).astype(np.float32))
+        noise = unit(draw.standard_normal((len(texts), known.shape[1]), np.float32))
+        return unit(known[draw.integers(len(known), size=len(texts))] + np.float32(SCATTER) * noise)
 
     encoder.embed = quickly
     return encoder

@@ -24,6 +24,9 @@ SOON = 2.0
 SHARE = 0.8
 """Of the capacity, at which it is to go on for long."""
 
+LEAST = 20
+"""Messages of a run, on average, before its p95 is believed."""
+
 REGULARS = 64
 """People of the open loop, to begin with."""
 
@@ -130,11 +133,12 @@ async def capacity(bot: Bot, fastest: float, sizes: Sizes) -> Json:
     low, high = 0.0, 1.2 * fastest
     for step in tqdm(range(sizes.open_steps), "loads, open loop", disable=None, leave=False):
         rate = 0.75 * high if step == 0 else (low + high) / 2
-        waits = await crowd.open(rate, sizes.open_seconds, draw, round(4 * SOON * rate + 8))
+        seconds = max(sizes.open_seconds, LEAST / rate)
+        waits = await crowd.open(rate, seconds, draw, round(4 * SOON * rate + 8))
         p95 = quantile(waits, 0.95) if waits else None
-        tried.append({"rate": rate, "p95 s": p95, "messages": len(waits or ())})
+        tried.append({"rate": rate, "p95 s": p95, "messages": len(waits or ()), "seconds": seconds})
         low, high = (rate, high) if p95 is not None and p95 <= SOON else (low, rate)
-    return {"capacity": low, "at the most": high, "tried": tried, "seconds of a run": sizes.open_seconds}
+    return {"capacity": low, "at the most": high, "tried": tried}
 
 
 async def sustained(bot: Bot, rate: float, seconds: float) -> Json:

@@ -22,7 +22,7 @@ class Sizes:
     lengths: tuple[int, ...]
     """Messages of the person in a dialog."""
     rows: tuple[int, ...]
-    """People who have left a log, each of some 20 turns."""
+    """People who have left a log, each of some 14 turns."""
     growth_repeats: int
     train_steps: int
     sustained_minutes: float = 0
@@ -30,16 +30,16 @@ class Sizes:
 
 
 WHOLE = Sizes(
-    peers={1: 20, 4: 8, 16: 5},
+    peers={1: 15, 4: 5, 16: 4},
     decode={1: 10, 4: 6, 16: 4},
     crowds=(1, 4, 16, 64),
-    closed_seconds=15,
+    closed_seconds=12,
     closed_repeats=3,
-    open_seconds=30,
+    open_seconds=25,
     open_steps=5,
     pools=(0, 10_000, 100_000),
     lengths=(1, 5, 20, 80),
-    rows=(0, 1_000, 10_000),
+    rows=(0, 1_000, 5_000),
     growth_repeats=15,
     train_steps=6,
 )

@@ -173,6 +173,8 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
         versions=versions,
         moderation=moderation,
         variant_of=load_variants(settings, weights, parts.encoder, load_generator),
+        slow=frozenset({"generation"}),
+        early=None if settings.exploration else settings.early,
     )
 
 

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, func, insert, select, update
@@ -22,7 +23,9 @@ SAID = (
     .order_by(MessageRow.id.desc(), TurnRow.at.desc())
     .limit(bindparam("limit"))
 )
-PERSONA = select(ChatRow.persona).join(DialogRow).where(DialogRow.id == DIALOG_ID)
+DIALOG = (
+    select(ChatRow.persona, DialogRow.active_at, DialogRow.ended_at).join(DialogRow).where(DialogRow.id == DIALOG_ID)
+)
 SENT_BACK = (
     select(TurnRow.reply).where(TurnRow.message_id == MESSAGE_ID, TurnRow.rejected.is_(True)).order_by(TurnRow.at)
 )
@@ -33,7 +36,7 @@ ADD_CANDIDATE = insert(CandidateRow)
 
 
 class UnknownTurn(LookupError):
-    """There is no such turn, it is not of this chat, or it was forgotten."""
+    """There is no such turn, it is not of this chat, its dialog was ended, or it was forgotten."""
 
 
 class AlreadyAnswered(LookupError):
@@ -44,10 +47,10 @@ class NotAddressed(PermissionError):
     """This person is not the one who was answered."""
 
 
-def context_of(connection: Connection, asked: Asked, limit: int) -> Context:
+def context_of(connection: Connection, asked: Asked, limit: int, idle: timedelta) -> Context:
     """The newest `limit` messages up to the one that was asked, each followed by the reply that was kept.
 
-    Raises UnknownTurn when the message was forgotten.
+    Raises UnknownTurn when the message was forgotten, or its dialog was ended by somebody, and not by being `idle`.
     """
     where = {"dialog_id": asked.dialog_id, "message_id": asked.message_id}
     messages: list[Message] = []
@@ -60,9 +63,12 @@ def context_of(connection: Connection, asked: Asked, limit: int) -> Context:
         last_id = message_id
     if last_id != asked.message_id:
         raise UnknownTurn(f"message {asked.message_id} was forgotten")
+    dialog = connection.execute(DIALOG, where).one_or_none()
+    if dialog is None or (dialog.ended_at and dialog.ended_at - dialog.active_at <= idle):
+        raise UnknownTurn(f"the dialog of message {asked.message_id} was ended")
     return Context(
         messages=tuple(messages[-limit:]),
-        persona=connection.scalar(PERSONA, where) or "",
+        persona=dialog.persona,
         rejected=tuple(connection.scalars(SENT_BACK, where)),
     )
 

@@ -74,8 +74,8 @@ class Pipeline:
         self, batch: Sequence[Asked], waited: Sequence[float] = (), late: bool = False
     ) -> list[Turn | LookupError]:
         """One logged turn for each message, in their order, with one pass through each model for all of them. A message
-        that was forgotten in between, or whose dialog is over, has the store's error in its place: the others still want
-        their answer. `waited`: how many seconds each waited, for the log; `late`: too long for what is slow."""
+        that was forgotten in between, or whose dialog was ended, has the store's error in its place: the others still
+        want their answer. `waited`: how many seconds each waited, for the log; `late`: too long for what is slow."""
         known = [self._begin(asked) for asked in batch]
         for work, seconds in zip(known, waited, strict=False):
             if isinstance(work, Work):

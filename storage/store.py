@@ -163,7 +163,9 @@ class SqlDialogStore(KeepingVersions, AskingAfterTalks, Deleting):
         ended its dialog.
         """
         with self.reading() as connection:
-            return turns.context_of(connection, asked, self._context_messages, self._idle)
+            context = turns.context_of(connection, asked, self._context_messages)
+            turns.check_goes_on(connection, asked.dialog_id, self._idle)
+            return context
 
     def add_turn(self, turn: Turn) -> None:
         """Keeps a turn with all its candidates. Raises UnknownTurn when its message was forgotten, AlreadyAnswered."""

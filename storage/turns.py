@@ -23,9 +23,8 @@ SAID = (
     .order_by(MessageRow.id.desc(), TurnRow.at.desc())
     .limit(bindparam("limit"))
 )
-DIALOG = (
-    select(ChatRow.persona, DialogRow.active_at, DialogRow.ended_at).join(DialogRow).where(DialogRow.id == DIALOG_ID)
-)
+PERSONA = select(ChatRow.persona).join(DialogRow).where(DialogRow.id == DIALOG_ID)
+DIALOG = select(DialogRow.active_at, DialogRow.ended_at).where(DialogRow.id == DIALOG_ID)
 SENT_BACK = (
     select(TurnRow.reply).where(TurnRow.message_id == MESSAGE_ID, TurnRow.rejected.is_(True)).order_by(TurnRow.at)
 )
@@ -47,10 +46,10 @@ class NotAddressed(PermissionError):
     """This person is not the one who was answered."""
 
 
-def context_of(connection: Connection, asked: Asked, limit: int, idle: timedelta) -> Context:
+def context_of(connection: Connection, asked: Asked, limit: int) -> Context:
     """The newest `limit` messages up to the one that was asked, each followed by the reply that was kept.
 
-    Raises UnknownTurn when the message was forgotten, or its dialog was ended by somebody, and not by being `idle`.
+    Raises UnknownTurn when the message was forgotten.
     """
     where = {"dialog_id": asked.dialog_id, "message_id": asked.message_id}
     messages: list[Message] = []
@@ -63,14 +62,18 @@ def context_of(connection: Connection, asked: Asked, limit: int, idle: timedelta
         last_id = message_id
     if last_id != asked.message_id:
         raise UnknownTurn(f"message {asked.message_id} was forgotten")
-    dialog = connection.execute(DIALOG, where).one_or_none()
-    if dialog is None or (dialog.ended_at and dialog.ended_at - dialog.active_at <= idle):
-        raise UnknownTurn(f"the dialog of message {asked.message_id} was ended")
     return Context(
         messages=tuple(messages[-limit:]),
-        persona=dialog.persona,
+        persona=connection.scalar(PERSONA, where) or "",
         rejected=tuple(connection.scalars(SENT_BACK, where)),
     )
+
+
+def check_goes_on(connection: Connection, dialog_id: str, idle: timedelta) -> None:
+    """Raises UnknownTurn for a dialog that somebody ended, rather than its being `idle`."""
+    dialog = connection.execute(DIALOG, {"dialog_id": dialog_id}).one_or_none()
+    if dialog is None or (dialog.ended_at and dialog.ended_at - dialog.active_at <= idle):
+        raise UnknownTurn(f"the dialog {dialog_id} was ended")
 
 
 def add_turn(connection: Connection, turn: Turn) -> None:

@@ -1,17 +1,18 @@
-"""Messages that wait for the models, with the real batcher and pipeline: what becomes of them when their dialog is ended,
-when they are edited, when too many of all chats wait, and what does not wait with them."""
+"""Messages that wait for the models, with the real batcher and pipeline: what becomes of them when their dialog is
+ended, when they are edited, when too many of all chats wait, and what does not wait with them."""
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bot_api import BotApi, Json
+from bot_api import BotApi
 from fixed_answers import FixedAnswers, empty_log
 from serving_bot import keep_alone, serving
-from telegram_people import Chat, Somebody
+from telegram_people import Chat, Json, Somebody
 from turn_values import not_done
 
 from bot.batching import Batcher
@@ -64,7 +65,7 @@ def source() -> Repeats:
 
 
 @asynccontextmanager
-async def talking(api: BotApi, store: SqlDialogStore, source: Repeats, **settings: int) -> AsyncIterator[None]:
+async def talking(api: BotApi, store: SqlDialogStore, source: Repeats, **settings: Any) -> AsyncIterator[None]:
     pipeline = Pipeline(
         store=store,
         sources={"retrieval": source},

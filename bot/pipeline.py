@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 Part = TypeVar("Part", Source, Scorer)
 
 
+SLOW = frozenset({"generation"})
+"""The sources that a turn may do without, by name."""
+
 EARLY, LATE = "early", "late"
 """What `versions` of a turn has in place of those of slow sources that were not asked: the bound that its total
 reached, or that it was late."""

@@ -79,7 +79,10 @@ class Batcher:
     """`async with Batcher(pipeline.answer) as batcher: turn = await batcher.answer(asked)`."""
 
     def __init__(self, answer: Answer, max_batch: int = 16, turn_seconds: float = 60, late_seconds: float = 0) -> None:
-        """`late_seconds`: how long a turn may have waited when its batch begins, before it is late; 0: none is."""
+        """`max_batch`: simulated with batches that cost a + b n seconds (0.24 + 0.66 n, 0.17 + 0.083 n, 0.1 + 0.1 n),
+        64 people in a closed loop waited 5 to 49 % longer at p95 with 4 than with 16, and as long, to 2 %, with 32 or
+        64; 4 and 16 people, and arrivals by chance at 80 % of the capacity, want no other number either.
+        `late_seconds`: how long a turn may have waited when its batch begins, before it is late; 0: none is."""
         self._answer, self._max_batch, self._turn_seconds = answer, max_batch, turn_seconds
         self._late_seconds = late_seconds
         self._waiting: dict[str, deque[Waiting]] = {}

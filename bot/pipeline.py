@@ -131,8 +131,7 @@ class Pipeline:
         return turn
 
     def _consider(self, works: Sequence[Work], late: bool) -> None:
-        """Lets the parts decide. Side by side with the slow sources the others gain nothing on two cores: see
-        docs/architecture.md."""
+        """Lets the parts decide."""
         self._propose(works, slow=False)
         hurried = [work for work in works if late or self._may_be_early(work)] if self._has_both() else []
         self._score(hurried)

@@ -131,7 +131,9 @@ class Pipeline:
         return turn
 
     def _consider(self, works: Sequence[Work], late: bool) -> None:
-        """Lets the parts decide."""
+        """Lets the parts decide. Sources are asked one after the other: with retrieval and listening (0.02 to 0.04 s)
+        on a thread beside generation a lone turn's sources took 1.12 times as long (median of 8 pairs, 0.48 to 1.96,
+        two cores busy with other work), and nothing early could be decided before generation began."""
         self._propose(works, slow=False)
         hurried = [work for work in works if late or self._may_be_early(work)] if self._has_both() else []
         self._score(hurried)

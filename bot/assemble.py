@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from bot.help_lines import load_help_lines
 from bot.moderation import Concern, Judge, Moderation
 from bot.personas import known_persona, load_personas
-from bot.pipeline import Pipeline
+from bot.pipeline import SLOW, Pipeline
 from bot.protocols import DialogStore, Scorer, Source
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
@@ -173,6 +173,8 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
         versions=versions,
         moderation=moderation,
         variant_of=load_variants(settings, weights, parts.encoder, load_generator),
+        slow=SLOW,
+        early=None if settings.exploration else settings.early,
     )
 
 

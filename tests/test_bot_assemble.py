@@ -11,7 +11,7 @@ import pytest
 from fixed_answers import empty_log
 from numpy.typing import NDArray
 
-from bot.assemble import load_retriever, open_store
+from bot.assemble import assemble, load_retriever, open_store
 from bot.conversation import Conversation
 from bot.running import open_bot
 from bot.settings import Settings
@@ -60,6 +60,13 @@ async def ask(bot: Conversation, text: str) -> Turn:
     turn = await bot.hear(chat, chat, text, new_id())
     assert turn is not None
     return turn
+
+
+@pytest.mark.parametrize(("exploration", "bound"), [(0.0, 5.0), (0.3, None)])
+def test_no_turn_is_early_where_replies_are_drawn(settings: Settings, exploration: float, bound: float | None) -> None:
+    settings = settings.model_copy(update={"early": 5.0, "exploration": exploration})
+    with open_store(settings) as store:
+        assert assemble(settings, store, None).early == bound
 
 
 async def asked_until(bot: Conversation, text: str, fits: Callable[[Turn], bool]) -> Turn:

@@ -36,7 +36,7 @@ class Slow:
     def __init__(self) -> None:
         self.go, self.began = threading.Event(), threading.Event()
 
-    def __call__(self, batch: Any) -> list[Exception]:
+    def __call__(self, batch: Any, waited: Any, late: bool) -> list[Exception]:
         self.began.set()
         self.go.wait(10)
         return [LookupError()] * len(batch)

@@ -78,7 +78,7 @@ async def test_a_promotion_and_a_rollback_are_taken_up_and_turns_name_what_decid
 
 
 async def taken_up(owner: Owner, serving: Serving) -> None:
-    async with Batcher(lambda batch: []) as batcher:
+    async with Batcher(lambda batch, waited, late: []) as batcher:
         await take_up_promoted(owner.settings, serving, owner.store, batcher)
 
 

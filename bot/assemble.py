@@ -36,7 +36,8 @@ from ranking.safety import guarded, safety_features
 from ranking.taste import STARTER as TASTE
 from ranking.taste import Taste, load_taste
 from ranking.toxicity import HubToxicity, Toxicity, load_toxicity
-from ranking.vectors import Encoder, trim
+from ranking.vector_files import trim
+from ranking.vectors import Encoder
 from storage.dialog import Context, PoolEntry
 from storage.store import SqlDialogStore
 

@@ -18,7 +18,7 @@ from bot.rehearsal import rehearse
 from bot.settings import Settings
 from bot.versions import Served, all_served, filled_in, misfit
 from ranking.pool import texts_of
-from ranking.retriever import build_index
+from ranking.pool_index import build_index
 from storage.store import SqlDialogStore
 
 log = logging.getLogger(__name__)

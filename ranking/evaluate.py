@@ -133,7 +133,7 @@ def pool_precision(index: Index, encoder: Encoder, seed: int = 0, resamples: int
     best = []
     for text in tqdm(texts, desc="pool", disable=None):
         search = Search(index, encoder, [Context((Message("user", text),))], left_out=place[text])
-        entries, scores = search.scored(0, search.nearest(0, len(index.texts))[0])
+        entries, scores = search.everything(0)
         top = int(scores.argmax())
         best.append((float(scores[top]), float(index.entries[entries[top]].contexts in owners[text])))
     found = np.array(best)

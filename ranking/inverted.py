@@ -23,6 +23,8 @@ SEARCHED = 0.04
 """The share of the lists that a search looks through."""
 OUTGROWN = 4
 """From as many times the vectors that the centres were learnt from, they are learnt again."""
+MANY = 0.05
+"""The share of new vectors from which on they are written; fewer are added again at the next start."""
 PART = 50_000
 """Vectors that are looked up at once."""
 
@@ -41,6 +43,8 @@ class InvertedLists:
         """`version`: of what made the vectors; `trained`: how many there were when the centres were learnt."""
         self.index, self.version, self.trained = index, version, trained
         self.lock = Lock()
+        self.changed = False
+        """Whether so much came that a file of them is worth writing again."""
         self.digests = self._read_digests()
 
     @classmethod
@@ -59,6 +63,7 @@ class InvertedLists:
         index.train(sample)
         made = cls(index, version, len(digests))
         made.add(digests, look_up)
+        made.changed = True
         return made
 
     def __len__(self) -> int:
@@ -81,6 +86,7 @@ class InvertedLists:
             vectors = look_up(part)
             with self.lock:
                 self.index.add_with_ids(vectors, part.view(np.int64))
+        self.changed |= len(new) > MANY * len(self.digests)
         self.digests = np.union1d(self.digests, new)
         return len(new)
 
@@ -108,6 +114,7 @@ class InvertedLists:
         with self.lock:
             data = faiss.serialize_index(self.index)
         write_table(file, {"faiss": data}, {"version": self.version, "trained": str(self.trained)})
+        self.changed = False
 
     def _read_digests(self) -> Digests:
         lists = self.index.invlists

@@ -74,7 +74,8 @@ class ExactLikeness:
 
     def of(self, asked: int, rows: Rows) -> Vectors:
         """As Likeness says."""
-        return self.cosines[asked][rows]
+        found: Vectors = self.cosines[asked][rows]
+        return found
 
 
 class Approximate:

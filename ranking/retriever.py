@@ -1,11 +1,12 @@
 """The retriever: a bi-encoder that finds, in the pool, replies to messages like this one."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.inverted import InvertedLists
 from ranking.nearest import Rows
 from ranking.pool import normal
 from ranking.pool_index import DANGER, Index, Told, build_index
@@ -37,10 +38,16 @@ class Retriever:
     """Proposes pool replies whose contexts are like the message; abstains when none is."""
 
     def __init__(
-        self, entries: Sequence[PoolEntry], encoder: Encoder, top_k: int = 8, threshold: float = ABSTAIN_BELOW
+        self,
+        entries: Sequence[PoolEntry],
+        encoder: Encoder,
+        top_k: int = 8,
+        threshold: float = ABSTAIN_BELOW,
+        lists: Mapping[str, InvertedLists] | None = None,
     ) -> None:
+        """`lists`: as `build_index` takes them."""
         self.encoder, self.top_k, self.threshold = encoder, top_k, threshold
-        self.index = build_index(entries, encoder)
+        self.index = build_index(entries, encoder, lists)
 
     @property
     def version(self) -> str:

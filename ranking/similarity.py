@@ -86,6 +86,10 @@ class Search:
         near, weight = situations.near[place], situations.weight[place]
         return entries, weight * near + (1 - weight) * (self.index.replies(entries) @ self.asked[asked])
 
+    def everything(self, asked: int) -> tuple[Rows, Vectors]:
+        """For one of the contexts all entries that have contexts, and their similarity: for measuring."""
+        return self.scored(asked, self.nearest(asked, len(self.index.texts))[0])
+
     def loosely(self, asked: int) -> tuple[Rows, Vectors]:
         """The same of entries without contexts, those that are nearest."""
         if self.loose is None:

@@ -88,15 +88,20 @@ class Encoder:
         """Vectors that are kept, by digest, shape (digests, dimensions); zeros for those that are not."""
         return self.known.vectors(digests)[0].astype(np.float32)
 
-    def learn(self, texts: Sequence[str]) -> None:
-        """Remembers the vectors of texts for good; shows a progress bar where that takes long."""
+    def unknown(self, texts: Sequence[str]) -> list[str]:
+        """Those whose vectors are not kept, each once."""
         keys = [digest(text) for text in texts]
         there = self.known.has(keys)
-        missing = list({key: text for key, text, known in zip(keys, texts, there, strict=True) if not known}.items())
+        return list({key: text for key, text, known in zip(keys, texts, there, strict=True) if not known}.values())
+
+    def learn(self, texts: Sequence[str]) -> None:
+        """Remembers the vectors of texts for good; shows a progress bar where that takes long."""
+        missing = self.unknown(texts)
         parts = range(0, len(missing), PART)
         for start in tqdm(parts, desc="new texts of the pool", disable=None if len(parts) > 1 else True):
+            part = missing[start : start + PART]
             with self.lock:
-                self.known.add(self._embed(dict(missing[start : start + PART])))
+                self.known.add(self._embed({digest(text): text for text in part}))
 
     def contexts(self, contexts: Sequence[Context]) -> tuple[Vectors, Vectors]:
         """Unit vectors of the last messages, and of the contexts: each (contexts, dimensions). A context's is the sum
@@ -138,8 +143,8 @@ class Encoder:
         return dict(zip(missing, self.embed(list(missing.values())).astype(np.float16), strict=True))
 
     def save(self, file: Path, texts: Sequence[str]) -> None:
-        """Writes the vectors of the texts as a cache, whole or not at all, and maps it; others that were made are
-        forgotten."""
+        """Writes the vectors of the texts as a cache, whole or not at all, and maps it; others, in no file, are made
+        again when they are wanted."""
         self.learn(texts)
         self.known.save(file, digests_of(texts))
 

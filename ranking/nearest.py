@@ -118,6 +118,8 @@ class ApproximateLikeness:
     def __init__(self, nearest: Approximate, asked: Vectors) -> None:
         self.nearest, self.asked = nearest, asked
         self.found = [nearest.rows(row) for row in nearest.lists.search(asked, PROBED)]
+        self.rows = np.unique(np.concatenate([np.zeros(0, np.intp), *self.found]))
+        self.vectors = nearest.vectors(self.rows)  # of all at once: to map the vectors costs more than to find them
 
     def best(self, asked: int, count: int) -> Rows:
         """As Likeness says."""
@@ -125,6 +127,11 @@ class ApproximateLikeness:
 
     def of(self, asked: int, rows: Rows) -> Vectors:
         """As Likeness says."""
-        distinct, place = np.unique(rows, return_inverse=True)
-        cosines: Vectors = self.nearest.vectors(distinct) @ self.asked[asked]
-        return cosines[place].reshape(rows.shape)
+        place = np.searchsorted(self.rows, rows)
+        place[place == len(self.rows)] = 0
+        found = self.rows[place] == rows if len(self.rows) else np.zeros(rows.shape, bool)
+        cosines = np.empty(rows.shape, np.float32)
+        cosines[found] = self.vectors[place[found]] @ self.asked[asked]
+        if not found.all():
+            cosines[~found] = self.nearest.vectors(rows[~found]) @ self.asked[asked]
+        return cosines

@@ -19,7 +19,7 @@ LISTS_PER_ROOT = 2.0
 TRAINED_ON = 30
 """Vectors for each list that its centre is learnt from, and ROUNDS of learning."""
 ROUNDS = 6
-SEARCHED = 0.04
+SEARCHED = 0.1
 """The share of the lists that a search looks through."""
 OUTGROWN = 4
 """From as many times the vectors that the centres were learnt from, they are learnt again."""

@@ -48,6 +48,11 @@ class Chat:
         return message
 
 
+async def heard(chat: Chat) -> str:
+    """The bot's next words in a chat."""
+    return str((await chat.hears())["text"])
+
+
 @dataclass(slots=True)
 class Somebody:
     """A person with a private chat, who may also write elsewhere."""

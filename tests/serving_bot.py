@@ -25,9 +25,8 @@ from storage.store import SqlDialogStore
 
 
 def keep_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Away from an owner's .env, and without the root certificates: loopback needs none, and they take 0.3 s a bot."""
+    """Away from an owner's .env."""
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
 
 
 def free_port() -> int:

@@ -33,7 +33,11 @@ RAIN = PoolEntry("imported/2", "It rains.", ("hello there",), "imported")
 
 @pytest.fixture
 def settings(
-    bi_encoder_folder: str, cross_encoder_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bi_encoder_folder: str,
+    cross_encoder_folder: str,
+    quick_toxicity: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
     """A bot that says what is most similar, over a curated pool of one reply, and looks at its pool all the time."""
     empty_log(tmp_path).close()

@@ -27,12 +27,14 @@ from transformers import (
 from generation.data import make_tokenizer
 from generation.from_bert import decoder_from_bert
 from generation.prompt import as_chat, render
+from ranking import toxicity
 from ranking.cross_encoder import begin_cross_encoder
 from ranking.data import OWN
 from ranking.delta import save_delta
 from ranking.dialog_encoder import LAGS, load_dialog_encoder
 from ranking.encoders import load_encoder
 from ranking.expected import ExpectedReply
+from ranking.toxicity import Toxicity, fit_toxicity
 from ranking.vectors import Encoder
 from storage.dialog import Message
 
@@ -233,6 +235,23 @@ def ranker_folder(bert_folder: str, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("ranker")
     save_delta(folder, bert_folder, before, model.state())
     return str(folder)
+
+
+FITTED: dict[tuple[str, ...], Toxicity] = {}
+"""By a retriever's version and the replies of a pool."""
+
+
+@pytest.fixture
+def quick_toxicity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each new data folder fits to a tiny retriever is fitted once: it takes a second."""
+
+    def fit_once(encoder: Encoder) -> Toxicity:
+        key = (encoder.version, *(entry.reply for entry in toxicity.curated()))
+        if key not in FITTED:
+            FITTED[key] = fit_toxicity(encoder)
+        return Toxicity(encoder, FITTED[key].weights, FITTED[key].version)
+
+    monkeypatch.setattr(toxicity, "fit_toxicity", fit_once)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """What the tests of several parts share: a log in SQLite, and one in PostgreSQL, whose server is started here."""
 
+import logging
 import os
 import pwd
 import shutil
@@ -54,6 +55,16 @@ def no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         everywhere.delenv("SSL_CERT_FILE", raising=False)
         everywhere.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("certificates")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def levels_as_they_were() -> Iterator[None]:
+    """A command sets how much our loggers tell; the next test begins with what they told before."""
+    loggers = [logging.getLogger(package) for package in ("bot", "generation", "ranking", "storage")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture

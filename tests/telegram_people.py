@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
-PATIENCE = 10
+PATIENCE = 60
 """Seconds until a test gives up waiting for the bot."""
 
 FILES: dict[str, Any] = {

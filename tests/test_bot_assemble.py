@@ -23,7 +23,7 @@ from storage.store import PoolState, SqlDialogStore
 
 pytest_plugins = ("tiny",)
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test gives up."""
 
 PIZZA = PoolEntry("food/1", "Pizza!", ("what shall we eat",), "curated")

@@ -14,7 +14,7 @@ from bot.versions import CARD
 
 pytest_plugins = ("tiny", "promoting")
 
-COMMAND = ["simulate", "--full", "--people", "16", "--days", "3", "--seeds", "2", "--json"]
+COMMAND = ["simulate", "--full", "--people", "24", "--days", "4", "--seeds", "2", "--json"]
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,6 @@ from transformers import (
 from generation.data import make_tokenizer
 from generation.from_bert import decoder_from_bert
 from generation.prompt import as_chat, render
-from ranking import toxicity
 from ranking.cross_encoder import begin_cross_encoder
 from ranking.data import OWN
 from ranking.delta import save_delta
@@ -237,21 +236,21 @@ def ranker_folder(bert_folder: str, tmp_path_factory: pytest.TempPathFactory) ->
     return str(folder)
 
 
-FITTED: dict[tuple[str, ...], Toxicity] = {}
-"""By a retriever's version and the replies of a pool."""
+FITTED: dict[tuple[str, str], Toxicity] = {}
+"""By test module, which has a pool of its own, and by the retriever's version."""
 
 
 @pytest.fixture
-def quick_toxicity(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_toxicity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What each new data folder fits to a tiny retriever is fitted once: it takes a second."""
 
     def fit_once(encoder: Encoder) -> Toxicity:
-        key = (encoder.version, *(entry.reply for entry in toxicity.curated()))
+        key = (request.node.nodeid.partition("::")[0], encoder.version)
         if key not in FITTED:
             FITTED[key] = fit_toxicity(encoder)
         return Toxicity(encoder, FITTED[key].weights, FITTED[key].version)
 
-    monkeypatch.setattr(toxicity, "fit_toxicity", fit_once)
+    monkeypatch.setattr("ranking.toxicity.fit_toxicity", fit_once)
 
 
 @torch.no_grad()

@@ -127,7 +127,12 @@ def test_differences_are_to_the_whole_bot(ranker_folder: str, bi_encoder: Encode
 
 @pytest.fixture
 def settings(
-    retriever_folder: str, ranker_folder: str, generator_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    retriever_folder: str,
+    ranker_folder: str,
+    generator_folder: str,
+    quick_toxicity: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
     empty_log(tmp_path).close()
     pool = [

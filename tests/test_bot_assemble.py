@@ -24,7 +24,7 @@ from storage.store import PoolState, SqlDialogStore
 
 pytest_plugins = ("tiny",)
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test gives up."""
 
 PIZZA = PoolEntry("food/1", "Pizza!", ("what shall we eat",), "curated")
@@ -34,7 +34,11 @@ RAIN = PoolEntry("imported/2", "It rains.", ("hello there",), "imported")
 
 @pytest.fixture
 def settings(
-    bi_encoder_folder: str, cross_encoder_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bi_encoder_folder: str,
+    cross_encoder_folder: str,
+    quick_toxicity: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
     """A bot that says what is most similar, over a curated pool of one reply, and looks at its pool all the time."""
     empty_log(tmp_path).close()

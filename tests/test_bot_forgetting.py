@@ -40,6 +40,7 @@ PERSONA = "tarragonian"
 def settings(
     bi_encoder_folder: str,
     cross_encoder_folder: str,
+    quick_toxicity: None,
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,

@@ -21,7 +21,7 @@ from storage.dialog import PoolEntry, Turn, new_id
 
 pytest_plugins = ("tiny", "promoting")
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test gives up."""
 
 

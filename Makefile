@@ -2,6 +2,7 @@
 # make test   sets up and tests            make check   format, lint, types
 # make kill   1,000 kill -9 under load            make soak    a day of fifty people, in half an hour
 # make demo   200 simulated people teach the bot, in some minutes
+# make bench  what a turn costs, against peers, into docs/performance.md; ARGS="--quick peers" for less
 # make clean  removes the environment
 
 # The first that runs and is new enough; a name alone proves nothing (version managers leave names without programs).
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 # Waiting threads sleep instead of spinning: with a busy neighbour a turn is 6 to 60 times faster.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test check kill soak demo clean
+.PHONY: run test check kill soak demo bench clean
 
 run: $(VENV)/.run
 	@$(BIN)/kith run
@@ -34,6 +35,9 @@ soak: $(VENV)/.dev
 
 demo: $(VENV)/.run
 	@folder=$$(mktemp -d) && nice $(BIN)/kith simulate --demo --out "$$folder"; code=$$?; rm -rf "$$folder"; exit $$code
+
+bench: $(VENV)/.dev
+	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
 clean:
 	rm -rf $(VENV)

@@ -1,7 +1,8 @@
 """The whole bot, measured, and what each part of it is worth: `kith evaluate bot`.
 
 The same candidates are decided by other policies: the best of one source by that source's own opinion, the best of all
-by the ranker, the best of all by the policy, and drawn as the running bot draws. What is said is judged by a second
+by the ranker, the best of all by the policy, without generation where it is not needed, and drawn as the running bot
+draws. What is said is judged by a second
 vote model, which learnt from votes on dialogs that neither ranker nor policy was trained on.
 """
 
@@ -19,6 +20,7 @@ from bot.pipeline import Pipeline
 from bot.rehearsal import Answered, ScriptedUser, answer, scripted_users, self_play, talk
 from bot.settings import Settings, UserError
 from generation.replies import PEOPLE, Said, distinct_in_halves, places_to_answer, reply_columns
+from ranking.early import best_of, learn_bound
 from ranking.policy import ScoringPolicy, Weights, load_weights
 from ranking.ranker import CrossEncoderRanker
 from ranking.safety import guarded
@@ -30,8 +32,12 @@ from storage.estimates import RESAMPLES, Floats, Measured, Row, draws, mean, mea
 
 RETRIEVAL, GENERATOR, LISTENER = "retrieval alone", "generator alone", "listener alone"
 RANKER, WHOLE, DRAWN = "all, ranker", "all, policy", "drawn as in use"
+HURRIED = "policy, early decisions"
 
 Judge: TypeAlias = CrossEncoderRanker | Taste
+
+EARLY_RISK = 0.02
+"""Share of turns that early decisions may change: as little as 200 turns can show."""
 
 OF_CHAT = ("repetition", "echo", "listened")
 """Vetoes that are the policy's work; the others keep what must not be said from everybody's mouth."""
@@ -65,6 +71,8 @@ class Reply:
     context: Context
     text: str
     source: str
+    early: bool = False
+    """Whether generation was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +139,17 @@ def evaluate_bot(settings: Settings, run: BotEvaluation) -> BotFigures:
         answered = answer(pipeline, places, bar.update)
     said = {PEOPLE: [Reply(place.dialog, place.context, place.reply, PEOPLE) for place in held]}
     said |= {name: [decided_again(a, policy, pipeline) for a in answered] for name, policy in policies.items()}
-    talks["held-back places"] = judged(said, judge, run)
     marks.append(time.monotonic())
 
     users = scripted_users()[: run.users]
     rehearsed = {name: rehearsing(pipeline, name, policy) for name, policy in policies.items()}
     with _bar("scripted users", len(rehearsed) * sum(len(user.says) for user in users)) as bar:
         heard = {name: talk(bot, users, bar.update) for name, bot in rehearsed.items()}
-    talks["scripted users"] = judged(_replies(heard), judge, run)
+    # the bound for each kind of talk is learnt from the other one
+    hurried = decided_early(answered, heard[WHOLE], policies[WHOLE], pipeline)
+    talks["held-back places"] = judged({**said, HURRIED: hurried}, judge, run)
+    hurried = decided_early(heard[WHOLE], answered, policies[WHOLE], pipeline)
+    talks["scripted users"] = judged({**_replies(heard), HURRIED: hurried}, judge, run)
     marks.append(time.monotonic())
 
     if run.self_play:
@@ -187,14 +198,27 @@ def rehearsing(pipeline: Pipeline, name: str, policy: ScoringPolicy) -> Pipeline
 
 def decided_again(answered: Answered, policy: ScoringPolicy, pipeline: Pipeline) -> Reply:
     """What another policy says of the same candidates; the fallback where it lets none pass."""
-    ranked = answered.turn.decision.ranked
     if answered.turn.decision.reason == "moderated":  # no policy has a say in it
         return _as_reply(answered, answered.turn.decision)
-    features = {name: [s.features[name] for s in ranked] for name in (ranked[0].features if ranked else ())}
-    decision = policy([scored.candidate for scored in ranked], features)
+    decision = policy.again(answered.turn.decision)
     if decision.chosen is None:
         decision = replace(decision, reply=pipeline.fallback(answered.context, answered.turn.asked.language))
     return _as_reply(answered, decision)
+
+
+def decided_early(
+    answered: Sequence[Answered], others: Sequence[Answered], policy: ScoringPolicy, pipeline: Pipeline
+) -> list[Reply]:
+    """What is said without asking the slow sources where that is sure enough, by what is learnt from other turns."""
+    bound = learn_bound((policy.again(a.turn.decision) for a in others), pipeline.slow, EARLY_RISK).total
+    replies = []
+    for each in answered:
+        reply = decided_again(each, policy, pipeline)
+        quick, _ = best_of(policy.again(each.turn.decision), pipeline.slow)
+        if quick and quick.total >= bound and each.turn.decision.reason != "moderated":
+            reply = replace(reply, text=quick.candidate.text, source=quick.candidate.source, early=True)
+        replies.append(reply)
+    return replies
 
 
 def _replies(heard: Mapping[str, Sequence[Answered]]) -> dict[str, list[Reply]]:
@@ -232,7 +256,8 @@ def columns(replies: Sequence[Reply], judge: Judge) -> dict[str, Floats]:
         name: np.array([np.nan if r.source == PEOPLE else float(r.source == source) for r in replies])
         for name, source in mix.items()
     }
-    return {"liked": liked(replies, judge), **kept, **sources}
+    early = np.array([float(reply.early) for reply in replies])
+    return {"liked": liked(replies, judge), **kept, **sources, "early": early}
 
 
 def liked(replies: Sequence[Reply], judge: Judge) -> Floats:

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from bot.help_lines import load_help_lines
 from bot.moderation import Concern, Judge, Moderation
 from bot.personas import known_persona, load_personas
-from bot.pipeline import Pipeline
+from bot.pipeline import SLOW, Pipeline
 from bot.protocols import DialogStore, Scorer, Source
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
@@ -30,13 +30,14 @@ from ranking.limits import asks_who_writes, limit
 from ranking.listener import Listener
 from ranking.policy import ScoringPolicy, Weights, load_weights
 from ranking.pool import curated, texts_of
+from ranking.pool_files import keep, stored_lists, trim_pool, vector_files
 from ranking.ranker import CrossEncoderRanker
 from ranking.retriever import Retriever
 from ranking.safety import guarded, safety_features
 from ranking.taste import STARTER as TASTE
 from ranking.taste import Taste, load_taste
 from ranking.toxicity import HubToxicity, Toxicity, load_toxicity
-from ranking.vectors import Encoder, trim
+from ranking.vectors import Encoder
 from storage.dialog import Context, PoolEntry
 from storage.store import SqlDialogStore
 
@@ -173,6 +174,8 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
         versions=versions,
         moderation=moderation,
         variant_of=load_variants(settings, weights, parts.encoder, load_generator),
+        slow=SLOW,
+        early=None if settings.exploration else settings.early,
     )
 
 
@@ -220,20 +223,18 @@ def load_toxicity_check(settings: Settings, encoder: Encoder) -> Toxicity | HubT
 
 
 def load_retriever(settings: Settings, store: SqlDialogStore) -> Retriever:
-    """The retriever over curated, liked and imported replies. Vectors that are not shipped are kept in the data folder,
-    so that only the first start with a new model or pool has to make them, and leave it with their texts."""
-    encoder = load_encoder(settings.retriever, (settings.pool_vectors,))
-    known = len(encoder.known)
-    entries = read_pool(store)
-    retriever = Retriever(entries, encoder, settings.retrieved)
-    if len(encoder.known) > known or known > len(texts_of(entries)):
-        encoder.save(settings.pool_vectors, sorted(texts_of(entries)))
+    """The retriever over curated, liked and imported replies. What is not shipped of its vectors is kept in the data
+    folder, so that only the first start with a new model or pool has to make it, and leaves it with the texts."""
+    encoder = load_encoder(settings.retriever, vector_files(settings.pool_vectors))
+    lists = stored_lists(settings.pool_vectors, encoder.version)
+    retriever = Retriever(read_pool(store), encoder, settings.retrieved, lists=lists)
+    keep(retriever.index, encoder, settings.pool_vectors)
     return retriever
 
 
 def trim_vectors(settings: Settings, store: SqlDialogStore) -> None:
     """Takes out of the data folder the vectors of texts that are no longer in the pool."""
-    trim(settings.pool_vectors, texts_of(read_pool(store)))
+    trim_pool(settings.pool_vectors, texts_of(read_pool(store)))
 
 
 def read_pool(store: SqlDialogStore) -> list[PoolEntry]:

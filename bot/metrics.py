@@ -8,6 +8,7 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from bot.events import source_of
+from bot.pipeline import EARLY, LATE
 from storage.dialog import Turn, Vote
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -25,6 +26,9 @@ class Metrics(logging.Handler):
         )
         self._fallbacks = Counter(
             "kith_fallbacks", "Turns in which no candidate was fit to be said.", registry=registry
+        )
+        self._without = Counter(
+            "kith_without_slow", "Turns that went without slow sources, by why.", ["why"], registry=registry
         )
         self._seconds = Histogram(
             "kith_stage_seconds", "Seconds of a turn, by stage.", ["stage"], registry=registry, buckets=SECONDS
@@ -48,7 +52,11 @@ class Metrics(logging.Handler):
             self._fallbacks.inc()
         for stage, seconds in event.seconds.items():
             self._seconds.labels(stage).observe(seconds)
-        self.decided_by(event.versions)
+        hurried = event.versions.keys() & {EARLY, LATE}
+        for why in hurried:
+            self._without.labels(why).inc()
+        if not hurried:  # the versions of the others say nothing of the slow sources
+            self.decided_by(event.versions)
 
     def decided_by(self, versions: Mapping[str, str]) -> None:
         """Notes what decides from now on."""

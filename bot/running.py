@@ -44,14 +44,15 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
             if metrics:
                 metrics.watch(event)
 
-        def answer(batch: Sequence[Asked]) -> list[Turn | LookupError]:
-            turns = serving.now.pipeline.answer(batch)
+        def answer(batch: Sequence[Asked], waited: Sequence[float], late: bool) -> list[Turn | LookupError]:
+            turns = serving.now.pipeline.answer(batch, waited, late)
             for turn in turns:
                 if isinstance(turn, Turn):
                     watch(turn)
             return turns
 
-        batcher = Batcher(answer, settings.max_batch, settings.turn_seconds)
+        late_seconds = settings.generate_seconds if settings.retrieved and settings.candidates else 0
+        batcher = Batcher(answer, settings.max_batch, settings.turn_seconds, late_seconds)
         async with batcher, AsyncExitStack() as stack:
             if settings.retrieved:
                 take_up = partial(take_up_pool, serving, store, batcher)

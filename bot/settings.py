@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     taste: Path | None = Field(None, description="file of `kith train taste`; default: that of the shipped retriever")
     policy: Path | None = Field(None, description="JSON file of policy weights; default: the shipped one")
     exploration: float = Field(0.3, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
+    early: float | None = Field(
+        None, description="total from which generation is not waited for (`kith evaluate early`); none: it always is"
+    )
     experiment: str = Field(
         "experiment", pattern=r"^[\w.-]{1,64}$", description="name of the experiment; another one assigns people anew"
     )
@@ -150,7 +153,11 @@ class Settings(BaseSettings):
     turn_seconds: float = Field(
         60, gt=0, le=3600, description="time for a reply, after which a model that hangs is left out"
     )
+    generate_seconds: float = Field(
+        2, ge=0, le=3600, description="seconds after which a turn that still waits goes without generation; 0: never"
+    )
     max_waiting: int = Field(5, ge=1, le=1000, description="messages of a chat that may wait for their replies")
+    max_waiting_all: int = Field(256, ge=1, le=1_000_000, description="the same for all chats together")
     late_minutes: float = Field(
         60, gt=0, le=1_000_000, description="age of a message that gets an apology instead of a reply"
     )

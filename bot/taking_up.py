@@ -18,7 +18,8 @@ from bot.rehearsal import rehearse
 from bot.settings import Settings
 from bot.versions import Served, all_served, filled_in, misfit
 from ranking.pool import texts_of
-from ranking.retriever import build_index
+from ranking.pool_files import keep
+from ranking.pool_index import build_index
 from storage.store import SqlDialogStore
 
 log = logging.getLogger(__name__)
@@ -164,15 +165,15 @@ async def take_up_pool(serving: Serving, store: SqlDialogStore, batcher: Batcher
             return
         encoder = retriever.encoder
         entries = await asyncio.to_thread(read_pool, store)
-        new = await asyncio.to_thread(lambda: sorted(texts_of(entries) - texts_of(retriever.index.entries)))
+        new = await asyncio.to_thread(lambda: encoder.unknown(sorted(texts_of(entries))))
         for start in range(0, len(new), TEXTS_AT_ONCE):
-            await asyncio.to_thread(encoder.remembered, new[start : start + TEXTS_AT_ONCE])
-        index = await asyncio.to_thread(build_index, entries, encoder)
+            await asyncio.to_thread(encoder.learn, new[start : start + TEXTS_AT_ONCE])
+        lists = {name: each.lists for name, each in retriever.index.approximate().items()}
+        index = await asyncio.to_thread(build_index, entries, encoder, lists)
 
         def swap() -> None:
             retriever.index = index
 
         await batcher.between(swap)
         log.info("the pool changed: retrieval is %s now", retriever.version)
-        vectors = serving.now.parts.settings.pool_vectors
-        await asyncio.to_thread(lambda: encoder.save(vectors, sorted(texts_of(entries))))
+        await asyncio.to_thread(keep, index, encoder, serving.now.parts.settings.pool_vectors)

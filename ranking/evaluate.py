@@ -18,10 +18,11 @@ from ranking.baselines import PlainMiniLM, by_bm25, by_chance, by_tfidf, last_me
 from ranking.echo import Echo, echo
 from ranking.encoders import load_encoder
 from ranking.pool import kept_out
+from ranking.pool_index import Index
 from ranking.ranker import CrossEncoderRanker
 from ranking.rated import Rated, at_most, votes
-from ranking.retriever import Index, similarity
 from ranking.selection import Scores, Selected, by_encoder, by_ranker, places_to_ask, questions, selection
+from ranking.similarity import Search
 from ranking.taste import Taste, load_taste
 from ranking.vectors import Encoder
 from storage.corpora import read_dialogs, read_ratings
@@ -131,9 +132,10 @@ def pool_precision(index: Index, encoder: Encoder, seed: int = 0, resamples: int
             owners.setdefault(text, []).append(entry.contexts)
     best = []
     for text in tqdm(texts, desc="pool", disable=None):
-        scores = similarity(index, encoder, [Context((Message("user", text),))], left_out=place[text])[0]
+        search = Search(index, encoder, [Context((Message("user", text),))], left_out=place[text])
+        entries, scores = search.everything(0)
         top = int(scores.argmax())
-        best.append((float(scores[top]), float(index.entries[top].contexts in owners[text])))
+        best.append((float(scores[top]), float(index.entries[entries[top]].contexts in owners[text])))
     found = np.array(best)
     drawn = draws([str(owners[text][0]) for text in texts], seed, resamples)
     return [_at_threshold(float(t), found, drawn) for t in THRESHOLDS if (found[:, 0] >= t).any()]

@@ -10,7 +10,7 @@ from ranking.danger_rules import by_rules
 from ranking.features import Batch, unsafe
 from ranking.lines import Line, read_lines
 from ranking.pool import curated
-from ranking.retriever import DANGER
+from ranking.pool_index import DANGER
 from ranking.safety import VETOES
 from storage.corpora import CorpusError
 from storage.dialog import Candidate, Context, Message

@@ -18,7 +18,7 @@ from ranking.danger_classifier import BUCKETS, KINDS, LANGUAGES, Classifier, sca
 from ranking.lines import Line, read_lines
 from ranking.ngrams import hashed
 from ranking.pool import curated
-from ranking.retriever import DANGER
+from ranking.pool_index import DANGER
 from storage.corpora import CorpusError
 from storage.estimates import Estimate, share
 

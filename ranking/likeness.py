@@ -16,7 +16,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from ranking.pool import kept_out, normal
-from ranking.retriever import NEAREST, Index, halfway
+from ranking.pool_index import Index
+from ranking.similarity import NEAREST, halfway
 from ranking.vectors import Encoder, Vectors
 from storage.corpora import RatedReply
 from storage.dialog import Context
@@ -39,7 +40,7 @@ def fit_likeness(index: Index, encoder: Encoder, votes: Sequence[RatedReply], se
     are votes on replies that are not in the pool. The identity when there is nothing to learn from."""
     torch.manual_seed(seed)
     draw = np.random.default_rng(seed)
-    contexts = torch.from_numpy(index.contexts)
+    contexts = torch.from_numpy(index.contexts.vectors(np.arange(len(index.texts))))
     pairs = learnable(index)
     rated = Rated.of(index, encoder, votes)
     identity = torch.eye(encoder.width)
@@ -72,7 +73,8 @@ def fit_likeness(index: Index, encoder: Encoder, votes: Sequence[RatedReply], se
 def learnable(index: Index) -> list[NDArray[np.intp]]:
     """Of each situation the numbers of the contexts that may be learnt from, where there are at least two."""
     texts = index.texts
-    known = (np.array([c for c in row if c < len(texts) and not kept_out(texts[c])], np.intp) for row in index.members)
+    groups = (index.contexts_of.of(np.array([number]))[0] for number in range(len(index.contexts_of)))
+    known = (np.array([c for c in row if not kept_out(texts[c])], np.intp) for row in groups)
     return [row for row in known if len(row) > 1]
 
 
@@ -90,13 +92,13 @@ class Rated:
     @classmethod
     def of(cls, index: Index, encoder: Encoder, votes: Sequence[RatedReply]) -> "Rated | None":
         """Those that the pool knows; None when there are none, or all are of one kind."""
-        place = {key: number for number, key in enumerate(index.keys)}
+        place = {normal(entry.reply): number for number, entry in enumerate(index.entries)}
         known = [(vote, place[normal(vote.reply)]) for vote in votes if normal(vote.reply) in place]
         known = [(vote, entry) for vote, entry in known if index.entries[entry].contexts]
         if len({vote.liked for vote, _ in known}) < 2:
             return None
         asked = halfway(*encoder.contexts([Context(vote.messages) for vote, _ in known]))
-        members = index.members[index.situation[[entry for _, entry in known]]]
+        members = index.contexts_of.padded(index.situation[[entry for _, entry in known]], len(index.texts))
         return cls(asked, members, [vote.liked for vote, _ in known], [vote.weight for vote, _ in known])
 
     def similarity(self, contexts: torch.Tensor, likeness: torch.Tensor, some: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from ranking.pool import PoolError, normal
-from ranking.retriever import halfway
+from ranking.similarity import halfway
 from ranking.vectors import Encoder, Vectors
 from storage.corpora import RatedReply
 from storage.dialog import Candidate, Context

@@ -60,6 +60,12 @@ class ScoringPolicy:
         chosen = self.random.choices(range(len(ranked)), [scored.probability for scored in ranked])[0]
         return Decision(ranked[chosen].candidate.text, "policy", tuple(ranked), chosen)
 
+    def again(self, decision: Decision) -> Decision:
+        """What this policy makes of a logged decision's candidates; a feature that one lacks counts as 0."""
+        names = dict.fromkeys(name for scored in decision.ranked for name in scored.features)
+        features = {name: [scored.features.get(name, 0.0) for scored in decision.ranked] for name in names}
+        return self([scored.candidate for scored in decision.ranked], features)
+
     def _veto(self, row: Mapping[str, float], total: float) -> str:
         for name, limit in self.weights.vetoes.items():
             if row.get(name, 0.0) >= limit:

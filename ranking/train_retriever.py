@@ -29,8 +29,8 @@ from ranking.expected import fit_expected
 from ranking.likeness import fit_likeness
 from ranking.listener import fit_listening
 from ranking.pool import curated, kept_out, normal
+from ranking.pool_index import build_index
 from ranking.pretrained import ModelError
-from ranking.retriever import build_index
 from ranking.training import Deadline, arguments, rise_and_fall
 from storage.corpora import CorpusDialog, CorpusError, RatedReply, read_dialogs, read_ratings
 
@@ -136,7 +136,7 @@ def fit_to_vectors(
         encoder.listening = torch.from_numpy(listening)
     return {
         "expected": "fitted" if expected is not None else "as before",
-        "likeness": {"situations": len(index.members), "contexts": len(index.texts), "votes": len(rated)},
+        "likeness": {"situations": len(index.contexts_of), "contexts": len(index.texts), "votes": len(rated)},
         "listening": "fitted" if listening is not None else "as before",
     }
 

@@ -1,19 +1,17 @@
 """Texts and contexts as vectors. Those of the pool are kept in files, so that a bot starts without embedding thousands
 of texts again."""
 
-import hashlib
-import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from tqdm import tqdm
 
+from ranking.vector_files import Digests, Known, as_numbers, digest, digests_of
 from storage.dialog import Context
 
 Vectors: TypeAlias = NDArray[np.float32]
@@ -37,6 +35,9 @@ class Expected(Protocol):
 RECENT = 4096
 """Messages whose vectors are kept in memory: those of the dialogs that are going on need no second pass."""
 
+PART = 2048
+"""Texts of the pool that are embedded in one go."""
+
 
 class Encoder:
     """Texts and contexts to unit vectors, by a bi-encoder, through a cache of files. `version` names the model."""
@@ -57,33 +58,50 @@ class Encoder:
         self.embed, self.lags, self.version = embed, lags, version
         self.likeness, self.listening, self.expected = likeness, listening, expected
         self.width = embed([""]).shape[1]
-        self.known: dict[bytes, NDArray[np.float16]] = {}
+        self.known = Known(caches, version, self.width)
         self.recent: OrderedDict[bytes, NDArray[np.float16]] = OrderedDict()
         self.lock = Lock()  # a pool is embedded beside the turns, and a tokenizer bears one thread at a time
-        for cache in caches:
-            self.known.update(load(cache, version))
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of shape (texts, dimensions): from the caches where they have them, else made and kept for a
         while."""
+        if not texts:
+            return np.zeros((0, self.width), np.float32)
         with self.lock:
             keys = [digest(text) for text in texts]
-            known = {key: self.known[key] if key in self.known else self.recent.get(key) for key in keys}
-            missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
-            made = self._embed(missing)
-            self.recent.update(made)
+            vectors, there = self.known.vectors(as_numbers(keys))
+            unknown = np.flatnonzero(~there).tolist()
+            missing = {keys[place]: texts[place] for place in unknown if keys[place] not in self.recent}
+            self.recent.update(self._embed(missing))
+            for place in unknown:
+                vectors[place] = self.recent[keys[place]]
             while len(self.recent) > RECENT:
                 self.recent.popitem(last=False)
-        found = {**{key: vector for key, vector in known.items() if vector is not None}, **made}
-        return self._stacked([found[key] for key in keys])
+        return vectors.astype(np.float32)
 
     def remembered(self, texts: Sequence[str]) -> Vectors:
         """The same, and new ones are remembered for good: for the pool, not for what people write."""
+        self.learn(texts)
+        return self.look_up(digests_of(texts))
+
+    def look_up(self, digests: Digests) -> Vectors:
+        """Vectors that are kept, by digest, shape (digests, dimensions); zeros for those that are not."""
+        return self.known.vectors(digests)[0].astype(np.float32)
+
+    def unknown(self, texts: Sequence[str]) -> list[str]:
+        """Those whose vectors are not kept, each once."""
         keys = [digest(text) for text in texts]
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self.known}
-        with self.lock:
-            self.known.update(self._embed(missing))
-        return self._stacked([self.known[key] for key in keys])
+        there = self.known.has(keys)
+        return list({key: text for key, text, known in zip(keys, texts, there, strict=True) if not known}.values())
+
+    def learn(self, texts: Sequence[str]) -> None:
+        """Remembers the vectors of texts for good; shows a progress bar where that takes long."""
+        missing = self.unknown(texts)
+        parts = range(0, len(missing), PART)
+        for start in tqdm(parts, desc="new texts of the pool", disable=None if len(parts) > 1 else True):
+            part = missing[start : start + PART]
+            with self.lock:
+                self.known.add(self._embed({digest(text): text for text in part}))
 
     def contexts(self, contexts: Sequence[Context]) -> tuple[Vectors, Vectors]:
         """Unit vectors of the last messages, and of the contexts: each (contexts, dimensions). A context's is the sum
@@ -124,60 +142,14 @@ class Encoder:
             return {}
         return dict(zip(missing, self.embed(list(missing.values())).astype(np.float16), strict=True))
 
-    def _stacked(self, vectors: Sequence[NDArray[np.float16]]) -> Vectors:
-        if not vectors:
-            return np.zeros((0, self.width), np.float32)
-        return np.stack(vectors).astype(np.float32)
-
     def save(self, file: Path, texts: Sequence[str]) -> None:
-        """Writes the vectors of the texts as a cache, whole or not at all."""
-        write(file, [digest(text) for text in texts], self.remembered(texts).astype(np.float16), self.version)
-
-
-def write(file: Path, keys: Sequence[bytes], vectors: NDArray[np.float16], version: str) -> None:
-    """A cache file with a vector for each digest, whole or not at all."""
-    table = {"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 8), "vectors": vectors}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        save_file(table, Path(folder) / file.name, {"version": version})
-        (Path(folder) / file.name).replace(file)
-
-
-def trim(file: Path, texts: Collection[str]) -> None:
-    """Leaves in a cache file only the vectors of these texts; one that cannot be read is removed."""
-    if not file.exists():
-        return
-    kept = {digest(text) for text in texts}
-    try:
-        with safe_open(file, framework="numpy") as tensors:
-            version = (tensors.metadata() or {})["version"]
-            keys, vectors = [key.tobytes() for key in tensors.get_tensor("keys")], tensors.get_tensor("vectors")
-    except (OSError, SafetensorError, KeyError):
-        file.unlink(missing_ok=True)
-        return
-    rows = [row for row, key in enumerate(keys) if key in kept]
-    if len(rows) < len(keys):
-        write(file, [keys[row] for row in rows], vectors[rows], version)
+        """Writes the vectors of the texts as a cache, whole or not at all, and maps it; others, in no file, are made
+        again when they are wanted."""
+        self.learn(texts)
+        self.known.save(file, digests_of(texts))
 
 
 def unit(vectors: Vectors) -> Vectors:
     """Rows of length 1; those of zeros stay."""
     scaled: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return scaled
-
-
-def load(file: Path, version: str) -> dict[bytes, NDArray[np.float16]]:
-    """The vectors of a cache file by the text's digest; nothing when it is missing, broken or of another model."""
-    try:
-        with safe_open(file, framework="numpy") as tensors:
-            if (tensors.metadata() or {}).get("version") != version:
-                return {}
-            keys, vectors = tensors.get_tensor("keys"), tensors.get_tensor("vectors")
-            return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
-    except (OSError, SafetensorError, ValueError):
-        return {}
-
-
-def digest(text: str) -> bytes:
-    """Eight bytes that stand for a text (a million texts collide with a chance of 3 in 100 million)."""
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()

@@ -159,10 +159,13 @@ class SqlDialogStore(KeepingVersions, AskingAfterTalks, Deleting):
     def context(self, asked: Asked) -> Context:
         """The dialog up to the message that was asked: its newest `context_messages` messages.
 
-        `persona` is the NAME of the chat's persona. Raises UnknownTurn when the message was forgotten.
+        `persona` is the NAME of the chat's persona. Raises UnknownTurn when the message was forgotten, or `new_dialog`
+        ended its dialog.
         """
         with self.reading() as connection:
-            return turns.context_of(connection, asked, self._context_messages)
+            context = turns.context_of(connection, asked, self._context_messages)
+            turns.check_goes_on(connection, asked.dialog_id, self._idle)
+            return context
 
     def add_turn(self, turn: Turn) -> None:
         """Keeps a turn with all its candidates. Raises UnknownTurn when its message was forgotten, AlreadyAnswered."""

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, func, insert, select, update
@@ -23,6 +24,7 @@ SAID = (
     .limit(bindparam("limit"))
 )
 PERSONA = select(ChatRow.persona).join(DialogRow).where(DialogRow.id == DIALOG_ID)
+DIALOG = select(DialogRow.active_at, DialogRow.ended_at).where(DialogRow.id == DIALOG_ID)
 SENT_BACK = (
     select(TurnRow.reply).where(TurnRow.message_id == MESSAGE_ID, TurnRow.rejected.is_(True)).order_by(TurnRow.at)
 )
@@ -33,7 +35,7 @@ ADD_CANDIDATE = insert(CandidateRow)
 
 
 class UnknownTurn(LookupError):
-    """There is no such turn, it is not of this chat, or it was forgotten."""
+    """There is no such turn, it is not of this chat, its dialog was ended, or it was forgotten."""
 
 
 class AlreadyAnswered(LookupError):
@@ -65,6 +67,13 @@ def context_of(connection: Connection, asked: Asked, limit: int) -> Context:
         persona=connection.scalar(PERSONA, where) or "",
         rejected=tuple(connection.scalars(SENT_BACK, where)),
     )
+
+
+def check_goes_on(connection: Connection, dialog_id: str, idle: timedelta) -> None:
+    """Raises UnknownTurn for a dialog that somebody ended, rather than its being `idle`."""
+    dialog = connection.execute(DIALOG, {"dialog_id": dialog_id}).one_or_none()
+    if dialog is None or (dialog.ended_at and dialog.ended_at - dialog.active_at <= idle):
+        raise UnknownTurn(f"the dialog {dialog_id} was ended")
 
 
 def add_turn(connection: Connection, turn: Turn) -> None:

@@ -1,5 +1,6 @@
 """What the tests of several parts share: a log in SQLite, and one in PostgreSQL, whose server is started here."""
 
+import logging
 import os
 import pwd
 import shutil
@@ -10,10 +11,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # read when numpy and torch are imported: each core has a worker of its own
+
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import delete
 
+from storage import database
 from storage.schema import Base
 from storage.store import SqlDialogStore
 
@@ -31,6 +37,34 @@ KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 """What a server need not do for data that nobody keeps."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shipped_pragmas() -> Iterator[tuple[str, ...]]:
+    """What SQLite is set to in earnest. In the tests it waits for no disk, which takes 10 ms a transaction."""
+    shipped = database.PRAGMAS
+    with pytest.MonkeyPatch.context() as everywhere:
+        everywhere.setattr(database, "PRAGMAS", (*shipped, "synchronous=OFF"))
+        yield shipped
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Loopback needs no root certificates, and to read them takes 0.1 s a bot."""
+    with pytest.MonkeyPatch.context() as everywhere:
+        everywhere.delenv("SSL_CERT_FILE", raising=False)
+        everywhere.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("certificates")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def levels_as_they_were() -> Iterator[None]:
+    """A command sets how much our loggers tell; the next test begins with what they told before."""
+    loggers = [logging.getLogger(package) for package in ("bot", "generation", "ranking", "storage")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture

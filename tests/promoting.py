@@ -100,7 +100,12 @@ def base_of(file: Path) -> dict[str, str]:
 
 @pytest.fixture
 def owner(
-    retriever_folder: str, ranker_folder: str, generator_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    retriever_folder: str,
+    ranker_folder: str,
+    generator_folder: str,
+    quick_toxicity: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Owner:
     """Of a bot whose shipped models are tiny, and which looks all the time for what is promoted."""
     monkeypatch.chdir(tmp_path)

@@ -1,27 +1,32 @@
-"""The real front end against the loopback Bot API, with fixed answers: what the Telegram tests start from."""
+"""The real front end against the loopback Bot API, with fixed answers: what the Telegram tests start from.
+
+A test module takes the fixtures by name, `store, api = serving_bot.store, serving_bot.api`, as `store` is another one
+in tests/conftest.py.
+"""
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bot_api import TOKEN, BotApi
-from fixed_answers import FixedAnswers, conversation_with
+from fixed_answers import FixedAnswers, conversation_with, empty_log
 from pydantic import SecretStr
+from turn_values import not_done
 
 from bot.rights import Rules
 from bot.settings import Settings
 from bot.telegram_chat import run
+from storage.store import SqlDialogStore
 
 
 def keep_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Away from an owner's .env, and without the root certificates: loopback needs none, and they take 0.3 s a bot."""
+    """Away from an owner's .env."""
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
 
 
 def free_port() -> int:
@@ -53,3 +58,29 @@ async def serving(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
+    """An empty log, in the folder that the test is in."""
+    keep_alone(tmp_path, monkeypatch)
+    with empty_log(tmp_path) as store:
+        yield store
+
+
+@pytest.fixture
+async def answers(store: SqlDialogStore) -> FixedAnswers:
+    """What answers from that log."""
+    return FixedAnswers(store)
+
+
+@pytest.fixture
+async def api(answers: FixedAnswers) -> AsyncIterator[BotApi]:
+    """Telegram, where a bot with these answers listens."""
+    async with BotApi() as api, serving(api, answers):
+        yield api
+
+
+async def done(api: BotApi, store: SqlDialogStore) -> None:
+    """Returns when all that was received is done."""
+    await api.until(lambda: not api.waiting() and not not_done(store))

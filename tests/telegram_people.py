@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
-PATIENCE = 10
+PATIENCE = 60
 """Seconds until a test gives up waiting for the bot."""
 
 FILES: dict[str, Any] = {
@@ -46,6 +46,11 @@ class Chat:
             message |= {"message_thread_id": topic, "is_topic_message": True}
         self.messages[number] = message
         return message
+
+
+async def heard(chat: Chat) -> str:
+    """The bot's next words in a chat."""
+    return str((await chat.hears())["text"])
 
 
 @dataclass(slots=True)

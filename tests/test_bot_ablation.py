@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from spoken import context
 from bot.ablation import (
     DRAWN,
     GENERATOR,
+    HURRIED,
     LISTENER,
     RANKER,
     RETRIEVAL,
@@ -18,6 +20,7 @@ from bot.ablation import (
     BotEvaluation,
     columns,
     decided_again,
+    decided_early,
     evaluate_bot,
     judged,
     variants,
@@ -69,6 +72,18 @@ def test_each_variant_decides_by_what_it_is_named_for(pipeline: Pipeline) -> Non
     }  # fmt: skip
 
 
+def test_an_early_decision_says_the_best_of_what_is_quick_where_others_show_that_it_wins(pipeline: Pipeline) -> None:
+    pipeline = replace(pipeline, slow=frozenset({"generation"}))
+    quick, slow = scored("near", "retrieval", retrieved=1, ranker=5), scored("odd", "generation", generated=1, ranker=4)
+    sure, unsure = answered(quick, slow), answered(replace(quick, features={**quick.features, "ranker": 3}), slow)
+    found = decided_early([sure, unsure], [sure] * 150 + [unsure] * 150, ScoringPolicy(WEIGHTS), pipeline)
+    assert [(reply.text, reply.source, reply.early) for reply in found] == [
+        ("near", "retrieval", True), ("odd", "generation", False)
+    ]  # fmt: skip
+    found = decided_early([sure], [sure] * 3, ScoringPolicy(WEIGHTS), pipeline)
+    assert not found[0].early  # three turns show nothing
+
+
 def test_nobody_says_what_is_unsafe_and_a_fallback_is_one(pipeline: Pipeline) -> None:
     bad = scored("bad", "retrieval", retrieved=1, similarity=0.9, ranker=1, unsafe=1)
     for turn in (answered(bad), answered()):
@@ -112,7 +127,12 @@ def test_differences_are_to_the_whole_bot(ranker_folder: str, bi_encoder: Encode
 
 @pytest.fixture
 def settings(
-    retriever_folder: str, ranker_folder: str, generator_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    retriever_folder: str,
+    ranker_folder: str,
+    generator_folder: str,
+    quick_toxicity: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
     empty_log(tmp_path).close()
     pool = [
@@ -144,8 +164,8 @@ def test_places_scripted_users_and_self_play(settings: Settings, data: Path, ran
     found = evaluate_bot(settings, run)
     everyone = [RETRIEVAL, GENERATOR, LISTENER, RANKER, WHOLE, DRAWN]
     assert {kind: (t.replies, t.dialogs, [r.model for r in t.rows]) for kind, t in found.talks.items()} == {
-        "held-back places": (4, 4, [PEOPLE, *everyone]),
-        "scripted users": (20, 2, everyone),
+        "held-back places": (4, 4, [PEOPLE, *everyone, HURRIED]),
+        "scripted users": (20, 2, [*everyone, HURRIED]),
         "self-play": (6, 2, everyone[:-1]),
     }
     for talked in found.talks.values():

@@ -3,14 +3,13 @@
 import io
 import logging
 import sys
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+import serving_bot
 from bot_api import ApiError, BotApi, Call
-from fixed_answers import FixedAnswers, conversation_with, empty_log
-from serving_bot import keep_alone, serving
+from fixed_answers import FixedAnswers, conversation_with
+from serving_bot import serving
 from telegram_people import Json, Somebody
 from turn_values import talk
 
@@ -27,25 +26,13 @@ from storage.store import SqlDialogStore
 TEXTS = load_texts()
 QUESTION = TEXTS.say("en", "after_talk_ask")
 
+store, answers, api = serving_bot.store, serving_bot.answers, serving_bot.api
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
-    keep_alone(tmp_path, monkeypatch)
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(after_talk, "SILENT", timedelta(0))  # every talk is over as soon as it is long enough
     monkeypatch.setattr(asking, "LOOK_SECONDS", 0.02)
-    with empty_log(tmp_path) as store:
-        yield store
-
-
-@pytest.fixture
-async def answers(store: SqlDialogStore) -> FixedAnswers:
-    return FixedAnswers(store)
-
-
-@pytest.fixture
-async def api(answers: FixedAnswers) -> AsyncIterator[BotApi]:
-    async with BotApi() as api, serving(api, answers):
-        yield api
 
 
 def person_of(somebody: Somebody) -> str:

@@ -5,25 +5,26 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 from fixed_answers import empty_log
-from numpy.typing import NDArray
 
-from bot.assemble import load_retriever, open_store
+from bot.assemble import assemble, load_retriever, open_store
 from bot.conversation import Conversation
 from bot.running import open_bot
 from bot.settings import Settings
 from bot.taking_up import TEXTS_AT_ONCE
-from ranking.retriever import Index, Retriever, build_index
-from ranking.vectors import Encoder, digest, load
+from ranking.pool_index import Index, build_index
+from ranking.retriever import Retriever
+from ranking.vector_files import load
+from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context, PoolEntry, Turn, new_id
 from storage.store import PoolState, SqlDialogStore
 
 pytest_plugins = ("tiny",)
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test gives up."""
 
 PIZZA = PoolEntry("food/1", "Pizza!", ("what shall we eat",), "curated")
@@ -33,7 +34,11 @@ RAIN = PoolEntry("imported/2", "It rains.", ("hello there",), "imported")
 
 @pytest.fixture
 def settings(
-    bi_encoder_folder: str, cross_encoder_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bi_encoder_folder: str,
+    cross_encoder_folder: str,
+    quick_toxicity: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
     """A bot that says what is most similar, over a curated pool of one reply, and looks at its pool all the time."""
     empty_log(tmp_path).close()
@@ -60,6 +65,13 @@ async def ask(bot: Conversation, text: str) -> Turn:
     turn = await bot.hear(chat, chat, text, new_id())
     assert turn is not None
     return turn
+
+
+@pytest.mark.parametrize(("exploration", "bound"), [(0.0, 5.0), (0.3, None)])
+def test_no_turn_is_early_where_replies_are_drawn(settings: Settings, exploration: float, bound: float | None) -> None:
+    settings = settings.model_copy(update={"early": 5.0, "exploration": exploration})
+    with open_store(settings) as store:
+        assert assemble(settings, store, None).early == bound
 
 
 async def asked_until(bot: Conversation, text: str, fits: Callable[[Turn], bool]) -> Turn:
@@ -123,10 +135,10 @@ async def test_turns_that_are_asked_while_an_index_is_made_are_answered_from_the
 ) -> None:
     begun, go = threading.Event(), threading.Event()
 
-    def slowly(entries: Sequence[PoolEntry], encoder: Encoder) -> Index:
+    def slowly(entries: Sequence[PoolEntry], encoder: Encoder, *lists: Any) -> Index:
         begun.set()
         assert go.wait(PATIENCE)
-        return build_index(entries, encoder)
+        return build_index(entries, encoder, *lists)
 
     monkeypatch.setattr("bot.taking_up.build_index", slowly)
     with open_store(settings) as owner:
@@ -150,8 +162,8 @@ async def test_an_index_never_changes_within_a_batch(settings: Settings, monkeyp
         assert go.wait(PATIENCE)
         return propose(self, contexts)
 
-    def noted(entries: Sequence[PoolEntry], encoder: Encoder) -> Index:
-        index = build_index(entries, encoder)
+    def noted(entries: Sequence[PoolEntry], encoder: Encoder, *lists: Any) -> Index:
+        index = build_index(entries, encoder, *lists)
         made.set()
         return index
 
@@ -196,16 +208,16 @@ async def test_a_database_that_is_away_for_a_moment_is_waited_for(
 
 async def test_new_texts_are_embedded_a_few_at_a_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     new: list[int] = []
-    remembered = Encoder.remembered
+    learn = Encoder.learn
 
-    def counted(self: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
-        new.append(len({text for text in texts if digest(text) not in self.known}))
-        return remembered(self, texts)
+    def counted(self: Encoder, texts: Sequence[str]) -> None:
+        new.append(len(self.unknown(texts)))
+        learn(self, texts)
 
     many = [PoolEntry(f"imported/{n}", f"number {n}", (f"say {n}", "count"), "imported") for n in range(30)]
     with open_store(settings) as owner:
         async with open_bot(settings) as bot:
-            monkeypatch.setattr(Encoder, "remembered", counted)
+            monkeypatch.setattr(Encoder, "learn", counted)
             owner.add_pool_entries(many)
             await asked_until(bot, "say 7", lambda turn: size(turn) == 31)
     assert max(new) <= TEXTS_AT_ONCE
@@ -214,7 +226,8 @@ async def test_new_texts_are_embedded_a_few_at_a_time(settings: Settings, monkey
 
 async def test_vectors_are_kept_for_the_next_start_and_go_with_their_texts(settings: Settings) -> None:
     def kept() -> int:
-        return len(load(settings.pool_vectors, Path(settings.retriever).name))
+        file = load(settings.pool_vectors, Path(settings.retriever).name)
+        return len(file.digests) if file else 0
 
     with open_store(settings) as owner:
         async with open_bot(settings):

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,12 +30,16 @@ class Models:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.late: list[bool] = []
+        self.waited: list[Sequence[float]] = []
         self.busy, self.free = threading.Event(), threading.Event()
         self.free.set()
         self.then: Callable[[Sequence[Asked]], Sequence[Turn | Exception]] = lambda batch: [turn(m) for m in batch]
 
-    def __call__(self, batch: Sequence[Asked]) -> Sequence[Turn | Exception]:
+    def __call__(self, batch: Sequence[Asked], waited: Sequence[float], late: bool) -> Sequence[Turn | Exception]:
         self.batches.append([message.message_id for message in batch])
+        self.late.append(late)
+        self.waited.append(waited)
         self.busy.set()
         assert self.free.wait(PATIENCE)
         return self.then(batch)
@@ -195,6 +200,71 @@ async def test_who_writes_much_has_one_turn_in_a_batch_and_holds_up_nobody() -> 
     assert models.batches == [[0], [1, 11], [12, 2], [3]]
 
 
+async def test_twenty_chats_are_answered_in_turns_whatever_one_of_them_floods() -> None:
+    models = Models()
+    async with Batcher(models, max_batch=4) as batcher:
+        first = await models.hold_on(batcher)
+        flood = [asyncio.create_task(batcher.answer(Asked(n, "flood", "console:eve"))) for n in range(1000, 1050)]
+        await asyncio.sleep(0)
+        others = [await ask(batcher, *range(1, 21)) for _ in range(2)]  # each of them writes twice
+        models.free.set()
+        await asyncio.gather(first, *flood, *others[0], *others[1])
+    turns = [number for batch in models.batches[1:] for number in batch]
+    assert turns[:21] == [1000, *range(1, 21)]
+    assert turns[21:42] == [1001, *range(1, 21)]
+    assert turns[42:] == list(range(1002, 1050))
+    assert all(sum(number >= 1000 for number in batch) == 1 for batch in models.batches[11:])
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The batcher's clock, which stands until a test sets it."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("bot.batching.time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+async def test_each_turn_is_told_how_long_it_waited(clock: SimpleNamespace) -> None:
+    models = Models()
+    async with Batcher(models) as batcher:
+        first = await models.hold_on(batcher)
+        longer = await ask(batcher, 1)
+        clock.now = 1.0
+        shorter = await ask(batcher, 2)
+        clock.now = 1.5
+        models.free.set()
+        await asyncio.gather(first, *longer, *shorter)
+    assert models.waited == [[0.0], [1.5, 0.5]]
+    assert models.late == [False, False]  # without a limit nobody is
+
+
+async def test_those_that_waited_too_long_are_a_batch_of_their_own_that_comes_first(clock: SimpleNamespace) -> None:
+    models = Models()
+    async with Batcher(models, late_seconds=2.0) as batcher:
+        first = await models.hold_on(batcher)
+        late = await ask(batcher, 1, 2)
+        clock.now = 2.5
+        in_time = await ask(batcher, 3)
+        models.free.set()
+        await asyncio.gather(first, *late, *in_time)
+    assert list(zip(models.batches, models.late, strict=True)) == [([0], False), ([1, 2], True), ([3], False)]
+
+
+async def test_a_late_turn_of_who_writes_much_waits_for_a_late_batch(clock: SimpleNamespace) -> None:
+    models = Models()
+    of_one_dialog = [Asked(number, "flood", "console:ann") for number in (1, 2)]
+    async with Batcher(models, late_seconds=2.0) as batcher:
+        first = await models.hold_on(batcher)
+        flood = [asyncio.create_task(batcher.answer(message)) for message in of_one_dialog]
+        await asyncio.sleep(0)
+        clock.now = 2.5
+        in_time = await ask(batcher, 3, 4)
+        models.free.set()
+        await asyncio.gather(first, *flood, *in_time)
+    assert models.batches == [[0], [1], [3, 4], [2]]
+    assert models.late == [False, True, False, True]
+
+
 async def test_a_batch_that_hangs_is_begun_anew_on_another_thread_and_the_next_ones_go_on() -> None:
     models, hang = Models(), threading.Event()
     threads: list[int] = []
@@ -206,11 +276,11 @@ async def test_a_batch_that_hangs_is_begun_anew_on_another_thread_and_the_next_o
         return [turn(message) for message in batch]
 
     models.then = hang_once
-    async with Batcher(models, turn_seconds=0.05) as batcher:
+    async with Batcher(models, turn_seconds=0.05, late_seconds=20) as batcher:
         assert await batcher.answer(asked(1)) == turn(asked(1))
         assert await batcher.answer(asked(2)) == turn(asked(2))
         hang.set()
-    assert models.batches == [[1], [1], [2]]
+    assert list(zip(models.batches, models.late, strict=True)) == [([1], False), ([1], True), ([2], False)]
     assert threads[0] != threads[1] == threads[2]
 
 

@@ -310,7 +310,7 @@ def test_the_vectors_of_a_forgotten_person_s_words_leave_the_data_folder(
 ) -> None:
     import numpy as np
 
-    from ranking.vectors import digest, write
+    from ranking.vector_files import digest, write
 
     turn = talk(store, "a quokka", "Moss.")
     store.add_pool_entries([PoolEntry("liked/1", "Moss.", ("a quokka",), "liked")], {"liked/1": [turn.id]})

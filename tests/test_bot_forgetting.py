@@ -19,7 +19,7 @@ from bot.cli import main
 from bot.running import open_bot
 from bot.settings import Settings
 from bot.texts import load_texts
-from ranking.vectors import digest
+from ranking.vector_files import digest
 from storage.dialog import PoolEntry
 from storage.export import FORMATS, Filters, export
 from storage.store import SqlDialogStore
@@ -40,6 +40,7 @@ PERSONA = "tarragonian"
 def settings(
     bi_encoder_folder: str,
     cross_encoder_folder: str,
+    quick_toxicity: None,
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,

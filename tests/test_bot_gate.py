@@ -42,16 +42,15 @@ def places_of_a_tiny_world(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [Place("tiny", Context((Message("user", text),)), (GOOD,), (BAD, text)) for text in ASKED]
     monkeypatch.setattr("bot.gate.places", lambda: found)
     monkeypatch.setattr("bot.gate_generator.places", lambda: found)
+    monkeypatch.setattr("storage.estimates.draws.__defaults__", (0, 200))
 
 
 @pytest.fixture(scope="session")
 def votes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A log whose people like GOOD and not BAD, but for one vote in ten. Nobody minds if it does not survive."""
+    """A log whose people like GOOD and not BAD, but for one vote in ten."""
     folder = tmp_path_factory.mktemp("votes")
-    with pytest.MonkeyPatch.context() as place:
-        place.setattr("storage.database.PRAGMAS", ("synchronous=OFF", "foreign_keys=ON"))
-        with empty_log(folder) as store:
-            people_vote(store)
+    with empty_log(folder) as store:
+        people_vote(store)
     return (folder / "kith.db").read_bytes()
 
 

@@ -36,7 +36,7 @@ class Slow:
     def __init__(self) -> None:
         self.go, self.began = threading.Event(), threading.Event()
 
-    def __call__(self, batch: Any) -> list[Exception]:
+    def __call__(self, batch: Any, waited: Any, late: bool) -> list[Exception]:
         self.began.set()
         self.go.wait(10)
         return [LookupError()] * len(batch)
@@ -174,6 +174,7 @@ async def test_a_port_that_is_taken_is_one_sentence() -> None:
                 pass
 
 
+@pytest.mark.usefixtures("quick_toxicity")
 async def test_kith_run_serves_both_pages_of_a_whole_bot(
     bi_encoder_folder: str, cross_encoder_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

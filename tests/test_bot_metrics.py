@@ -50,6 +50,15 @@ def test_seconds_are_counted_by_stage(metrics: Metrics) -> None:
     assert read(metrics, "kith_stage_seconds_bucket", stage="retrieval", le="0.05") == 1
 
 
+def test_turns_without_slow_sources_are_counted_and_change_nothing_of_what_decides(metrics: Metrics) -> None:
+    metrics.watch(replace(turn("a"), versions={"generation": "g1", "policy": "p1"}))
+    for why in ({"late": "without generation"}, {"early": "7"}, {"late": "without generation"}):
+        metrics.watch(replace(turn("a"), versions={"policy": "p1", **why}))
+    assert [read(metrics, "kith_without_slow_total", why=why) for why in ("early", "late")] == [1, 2]
+    [info] = [each for each in metrics.registry.collect() if each.name == "kith_versions"]
+    assert {k: v for k, v in info.samples[0].labels.items() if k != "kith"} == {"generation": "g1", "policy": "p1"}
+
+
 def test_votes_are_counted_by_value_and_kind(metrics: Metrics) -> None:
     for value, kind in ((1, "button"), (1, "button"), (-1, "reaction"), (0, "button")):
         metrics.watch(Vote("turn", "telegram:42", value, kind))  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from typing import Any
 
-import pytest
 from bot_api import TOKEN, BotApi
 from promoting import Owner, shift
 from pydantic import SecretStr
@@ -19,37 +18,43 @@ PEOPLE, MESSAGES = 20, 5
 SAID = ("hello there", "what shall we eat", "tell me a joke please", "it rains")
 
 
-async def talks(person: Somebody, number: int) -> list[dict[str, Any]]:
+async def talks(person: Somebody, number: int, heard: asyncio.Semaphore) -> list[dict[str, Any]]:
     """Each message waits for the reply to the one before."""
     replies = []
     for part in range(MESSAGES):
         person.say(f"{SAID[(number + part) % len(SAID)]} {part}")
         replies.append(await asyncio.wait_for(person.chat.unread.get(), 60))
+        heard.release()
     return replies
 
 
-async def promotes(owner: Owner) -> None:
-    """Another version every moment, until it is stopped."""
+async def promotes(owner: Owner, heard: asyncio.Semaphore) -> None:
+    """Another version after every few replies, until it is stopped."""
     ranker, policies = owner.version("ranker", shift), [owner.policy(ranker=1.0), owner.policy(similarity=2.0)]
     while True:
         for names in ([ranker], [policies[0]], [policies[1]]):
             owner.promote(*names)
-            await asyncio.sleep(0.3)
+            await some(heard)
         for kind in ("policy", "ranker"):
             owner.roll_back(kind)
-            await asyncio.sleep(0.3)
+            await some(heard)
 
 
-async def test_no_message_is_lost_or_answered_twice(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_DIR", str(owner.settings.data_dir))
+async def some(heard: asyncio.Semaphore) -> None:
+    for _ in range(5):
+        await heard.acquire()
+
+
+async def test_no_message_is_lost_or_answered_twice(owner: Owner) -> None:
     async with BotApi() as api:
         given = {"telegram_bot_token": SecretStr(TOKEN), "telegram_api_url": api.url}
         settings = owner.settings.model_copy(update=given)
         people = [api.person(f"Person {number}") for number in range(PEOPLE)]
         async with open_bot(settings) as bot:
+            heard = asyncio.Semaphore(0)
             serving = asyncio.create_task(telegram_chat.run(settings, bot))
-            promoting = asyncio.create_task(promotes(owner))
-            replies = await asyncio.gather(*(talks(person, number) for number, person in enumerate(people)))
+            promoting = asyncio.create_task(promotes(owner, heard))
+            replies = await asyncio.gather(*(talks(person, number, heard) for number, person in enumerate(people)))
             for task in (promoting, serving):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):

@@ -12,7 +12,7 @@ from turn_values import talk
 from bot.retention import pruning
 from storage.retention import expiry
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(autouse=True)

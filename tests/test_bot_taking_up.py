@@ -21,7 +21,7 @@ from storage.dialog import PoolEntry, Turn, new_id
 
 pytest_plugins = ("tiny", "promoting")
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test gives up."""
 
 
@@ -78,7 +78,7 @@ async def test_a_promotion_and_a_rollback_are_taken_up_and_turns_name_what_decid
 
 
 async def taken_up(owner: Owner, serving: Serving) -> None:
-    async with Batcher(lambda batch: []) as batcher:
+    async with Batcher(lambda batch, waited, late: []) as batcher:
         await take_up_promoted(owner.settings, serving, owner.store, batcher)
 
 

@@ -2,48 +2,26 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
+import serving_bot
 from bot_api import BOT, TOKEN, ApiError, BotApi
-from fixed_answers import FixedAnswers, empty_log
-from serving_bot import keep_alone, serving
-from telegram_people import Chat
+from fixed_answers import FixedAnswers
+from serving_bot import serving
+from telegram_people import heard
 
 from bot.texts import load_texts
 from storage.store import SqlDialogStore
 
 TEXTS = load_texts()
 
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
-    keep_alone(tmp_path, monkeypatch)
-    with empty_log(tmp_path) as store:
-        yield store
-
-
-@pytest.fixture
-async def answers(store: SqlDialogStore) -> FixedAnswers:
-    return FixedAnswers(store)
-
-
-@pytest.fixture
-async def api(answers: FixedAnswers) -> AsyncIterator[BotApi]:
-    async with BotApi() as api, serving(api, answers):
-        yield api
+store, answers, api = serving_bot.store, serving_bot.answers, serving_bot.api
 
 
 def said(store: SqlDialogStore, person: int) -> list[str]:
     """The texts of a person in the log."""
     dialogs = store.personal_data(f"telegram:{person}")["dialogs"]
     return [message["text"] for dialog in dialogs for message in dialog["messages"]]
-
-
-async def heard(chat: Chat) -> str:
-    """The bot's next words in a chat."""
-    return str((await chat.hears())["text"])
 
 
 # Talking

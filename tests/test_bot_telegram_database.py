@@ -1,33 +1,26 @@
 """A database that cannot be used for a while: locked, full, away."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import serving_bot
 from bot_api import BotApi
-from fixed_answers import FixedAnswers, empty_log
-from serving_bot import keep_alone, serving
+from fixed_answers import FixedAnswers
+from serving_bot import done, serving
 from sqlalchemy import event
 from telegram_people import Json
-from turn_values import not_done
 
 from bot.telegram_chat import updates
 from storage.store import SqlDialogStore, StoreError
 
+store, answers = serving_bot.store, serving_bot.answers
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
-    keep_alone(tmp_path, monkeypatch)
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(updates, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr("storage.database.BUSY_SECONDS", 0.05)
-    with empty_log(tmp_path) as store:
-        yield store
-
-
-@pytest.fixture
-async def answers(store: SqlDialogStore) -> FixedAnswers:
-    return FixedAnswers(store)
 
 
 def talk_of(store: SqlDialogStore, person: Json) -> list[tuple[str, list[str]]]:
@@ -35,11 +28,6 @@ def talk_of(store: SqlDialogStore, person: Json) -> list[tuple[str, list[str]]]:
     dialogs = store.personal_data(f"telegram:{person['id']}")["dialogs"]
     messages = [message for dialog in dialogs for message in dialog["messages"]]
     return [(message["text"], [reply["reply"] for reply in message["replies"]]) for message in messages]
-
-
-async def done(api: BotApi, store: SqlDialogStore) -> None:
-    """Returns when all that was received is done."""
-    await api.until(lambda: not api.waiting() and not not_done(store))
 
 
 async def test_while_the_database_is_locked_nothing_is_confirmed_and_then_all_is_answered(

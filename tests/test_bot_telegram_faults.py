@@ -1,17 +1,17 @@
 """Faults of the network and of Telegram, by injection: what a person gets all the same, and how often."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import serving_bot
 from bot_api import TOKEN, ApiError, BotApi, Mishap
-from fixed_answers import FixedAnswers, conversation_with, empty_log
-from serving_bot import keep_alone, serving, settings_for
+from fixed_answers import FixedAnswers, conversation_with
+from serving_bot import serving, settings_for
 from telegram import Bot
 from telegram.error import NetworkError
-from telegram_people import Chat
+from telegram_people import heard
 from turn_values import not_done, turn_for
 
 from bot.settings import UserError
@@ -22,29 +22,13 @@ from storage.store import SqlDialogStore
 
 TEXTS = load_texts()
 
+store, answers, api = serving_bot.store, serving_bot.answers, serving_bot.api
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
-    keep_alone(tmp_path, monkeypatch)
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(serving_module, "READ_SECONDS", 0.5)
-    with empty_log(tmp_path) as store:
-        yield store
-
-
-@pytest.fixture
-async def answers(store: SqlDialogStore) -> FixedAnswers:
-    return FixedAnswers(store)
-
-
-@pytest.fixture
-async def api(answers: FixedAnswers) -> AsyncIterator[BotApi]:
-    async with BotApi() as api, serving(api, answers):
-        yield api
-
-
-async def heard(chat: Chat) -> str:
-    return str((await chat.hears())["text"])
 
 
 async def all_heard(api: BotApi, number: int) -> list[str]:

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import httpx
 import pytest
+import serving_bot
 from bot_api import BotApi
 from fixed_answers import FixedAnswers, empty_log
 from hypothesis import given, settings
@@ -34,11 +35,7 @@ KEYS = ("update_id", "message", "edited_message", "callback_query", "message_rea
         "from", "user", "id", "type", "text", "entities", "photo", "new_reaction", "old_reaction", "data")  # fmt: skip
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
-    keep_alone(tmp_path, monkeypatch)
-    with empty_log(tmp_path) as store:
-        yield store
+store = serving_bot.store
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:

@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+import serving_bot
 from bot_api import ApiError, BotApi
-from fixed_answers import FixedAnswers, conversation_with, empty_log
-from serving_bot import keep_alone, serving, settings_for
+from fixed_answers import FixedAnswers, conversation_with
+from serving_bot import done, serving, settings_for
 from sqlalchemy import update
-from telegram_people import PATIENCE, Chat, Json
+from telegram_people import PATIENCE, Json, heard
 from turn_values import not_done
 
 from bot.telegram_chat import run, sending, updates
@@ -23,29 +22,14 @@ from storage.store import SqlDialogStore
 TEXTS = load_texts()
 BOT = "telegram:123456:"
 
+store, answers = serving_bot.store, serving_bot.answers
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
-    keep_alone(tmp_path, monkeypatch)
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving_module, "FINISH_SECONDS", 0.3)
     monkeypatch.setattr(updates, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(sending, "FIRST_PAUSE", 0.01)
-    with empty_log(tmp_path) as store:
-        yield store
-
-
-@pytest.fixture
-async def answers(store: SqlDialogStore) -> FixedAnswers:
-    return FixedAnswers(store)
-
-
-async def heard(chat: Chat) -> str:
-    return str((await chat.hears())["text"])
-
-
-async def done(api: BotApi, store: SqlDialogStore) -> None:
-    """Returns when all that was received is done."""
-    await api.until(lambda: not api.waiting() and not not_done(store))
 
 
 def undo(store: SqlDialogStore, update_: Json, person: Json) -> None:

@@ -1,15 +1,15 @@
 """Tests of bot/telegram_chat/admitting.py over HTTP: who is shut out, and what admins can do."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+import serving_bot
 from bot_api import BotApi
-from fixed_answers import FixedAnswers, empty_log
-from serving_bot import keep_alone, serving
-from telegram_people import Chat
+from fixed_answers import FixedAnswers
+from serving_bot import serving
+from telegram_people import heard
 from turn_values import NOTHING
 
 from bot.rights import Rules
@@ -20,12 +20,7 @@ TEXTS = load_texts()
 ANN, BOB = "telegram:7000", "telegram:7001"
 """The first two people of a BotApi."""
 
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
-    keep_alone(tmp_path, monkeypatch)
-    with empty_log(tmp_path) as store:
-        yield store
+store = serving_bot.store
 
 
 @asynccontextmanager
@@ -38,10 +33,6 @@ async def under(store: SqlDialogStore, **rules: Any) -> AsyncIterator[BotApi]:
 def words_on_disk(words: str) -> list[str]:
     """The files of the data folder that hold these words."""
     return [file.name for file in Path().glob("kith.db*") if words.encode() in file.read_bytes()]
-
-
-async def heard(chat: Chat) -> str:
-    return str((await chat.hears())["text"])
 
 
 async def test_nothing_of_somebody_who_is_blocked_is_answered_or_kept(store: SqlDialogStore) -> None:

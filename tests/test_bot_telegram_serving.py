@@ -6,32 +6,21 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
+import serving_bot
 from bot_api import TOKEN, BotApi
-from fixed_answers import FixedAnswers, conversation_with, empty_log
+from fixed_answers import FixedAnswers, conversation_with
 from pydantic import SecretStr
-from serving_bot import free_port, keep_alone, serving, settings_for
+from serving_bot import free_port, serving, settings_for
 
 from bot.settings import Settings, UserError
 from bot.telegram_chat import check_token, run
 from storage.dialog import Received
 from storage.store import SqlDialogStore, StoreError
 
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
-    keep_alone(tmp_path, monkeypatch)
-    with empty_log(tmp_path) as store:
-        yield store
-
-
-@pytest.fixture
-async def answers(store: SqlDialogStore) -> FixedAnswers:
-    return FixedAnswers(store)
+store, answers = serving_bot.store, serving_bot.answers
 
 
 async def test_a_signal_stops_it_after_the_replies_under_way(answers: FixedAnswers) -> None:

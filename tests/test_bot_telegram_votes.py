@@ -1,12 +1,9 @@
 """Tests of bot/telegram_chat/pressing.py over HTTP: votes by buttons and reactions, retry, and choices."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-
 import pytest
+import serving_bot
 from bot_api import BotApi
-from fixed_answers import FixedAnswers, empty_log
-from serving_bot import keep_alone, serving
+from fixed_answers import FixedAnswers
 from telegram.constants import ReactionEmoji
 from telegram_people import Json, Somebody
 
@@ -17,23 +14,7 @@ from storage.store import SqlDialogStore
 
 TEXTS = load_texts()
 
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlDialogStore]:
-    keep_alone(tmp_path, monkeypatch)
-    with empty_log(tmp_path) as store:
-        yield store
-
-
-@pytest.fixture
-async def answers(store: SqlDialogStore) -> FixedAnswers:
-    return FixedAnswers(store)
-
-
-@pytest.fixture
-async def api(answers: FixedAnswers) -> AsyncIterator[BotApi]:
-    async with BotApi() as api, serving(api, answers):
-        yield api
+store, answers, api = serving_bot.store, serving_bot.answers, serving_bot.api
 
 
 @pytest.fixture

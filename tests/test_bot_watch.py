@@ -8,7 +8,7 @@ import pytest
 
 from bot.watch import watching
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test gives up."""
 
 

@@ -117,10 +117,10 @@ def test_a_whole_model_is_written_with_its_card_and_serves(exports: dict[str, Pa
 def test_a_run_that_was_stopped_and_goes_on_ends_like_one_that_was_not(
     method: str, exports: dict[str, Path], generator_folder: str
 ) -> None:
-    whole = run(method, generator_folder, exports, most=1)
+    whole = run(method, generator_folder, exports, most=1, steps=4)
     tune(whole)
     stopped = replace(whole, out=whole.out.parent / "stopped", minutes=A_MOMENT)
-    for steps in ("1 of 20", "2 of 20"):
+    for steps in ("1 of 4", "2 of 4"):
         tune(stopped)
         card = json.loads((stopped.out / "training.json").read_text())
         assert (card["steps"], card["finished"]) == (steps, False)

@@ -57,7 +57,7 @@ def test_a_folder_that_was_trained_into_again_takes_no_vectors_of_its_former_sel
     base = load_dialog_encoder(bert_folder)
     save_delta(own, bert_folder, base.bert.state_dict(), {**base.bert.state_dict(), "lags": base.lags})
     again = load_encoder(str(own), [cache])
-    assert again.known == {}
+    assert len(again.known) == 0
     assert not np.allclose(again.encode(TEXTS), first.encode(TEXTS), atol=1e-2)
 
 
@@ -97,7 +97,7 @@ def test_no_name_is_the_shipped_one(retriever_folder: str, tmp_path: Path, monke
     assert np.array_equal(encoder.encode(TEXTS), load_encoder(retriever_folder).encode(TEXTS))
     encoder.save(tmp_path / "shipped.safetensors", TEXTS)
     assert len(load_encoder().known) == len(TEXTS)
-    assert load_encoder(retriever_folder).known == {}
+    assert len(load_encoder(retriever_folder).known) == 0
 
 
 def test_one_that_is_not_there_or_broken_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from spoken import spoken
 from ranking import likeness as module
 from ranking.likeness import fit_likeness, learnable
 from ranking.pool import kept_out
-from ranking.retriever import Index, build_index, similarity
+from ranking.pool_index import Index, build_index
+from ranking.similarity import Search
 from ranking.vectors import Encoder, Vectors
 from storage.corpora import RatedReply
 from storage.dialog import Context, Message, PoolEntry
@@ -55,8 +56,9 @@ def right(index: Index, encoder: Encoder) -> float:
         for place, move in enumerate(MOVES)
         for number in range(100, 130)
     ]
-    scores = similarity(index, encoder, [Context((Message("user", text),)) for _, text in asked])
-    best = [index.entries[row.argmax()].id.split("/")[0] for row in scores]
+    search = Search(index, encoder, [Context((Message("user", text),)) for _, text in asked])
+    scored = [search.everything(number) for number in range(len(asked))]
+    best = [index.entries[entries[scores.argmax()]].id.split("/")[0] for entries, scores in scored]
     return float(np.mean([move == found for (move, _), found in zip(asked, best, strict=True)]))
 
 

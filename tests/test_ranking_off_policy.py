@@ -25,7 +25,7 @@ from ranking.policy import ScoringPolicy, Weights
 from storage.dialog import Candidate, Decision, Scored
 from storage.estimates import Floats
 
-REPEATS = 16
+REPEATS = 10
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def world_and_log(seed: int, dialogs: int = 150, policy: tuple[Floats, float] = 
 
 def test_intervals_hold_the_truth_where_the_log_alone_is_wrong() -> None:
     target = TARGETS["other weights"]
-    true = truth(target, 10_000)
+    true = truth(target, 4_000)
     held = dict.fromkeys((IPS, SELF_NORMALISED, DOUBLY_ROBUST, "as logged"), 0)
     errors = []
     for seed in range(REPEATS):

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from spoken import context as said
 
-from ranking.retriever import CONTEXT_WEIGHT, NEAREST, OF_ONE_SITUATION, Retriever, build_index, similarity
+from ranking import retriever as retrieving
+from ranking.pool_index import Index, build_index
+from ranking.retriever import OF_ONE_SITUATION, Retriever
+from ranking.similarity import CONTEXT_WEIGHT, NEAREST, Search
 from ranking.vectors import Encoder, Vectors
-from storage.dialog import Candidate, PoolEntry
+from storage.dialog import Candidate, Context, PoolEntry
 
 POOL = [
     PoolEntry("greeting/1", "Good morning to you.", ("hello there", "good morning"), "curated"),
@@ -123,29 +126,70 @@ def test_an_entry_without_contexts_is_found_by_its_reply(encoder: Encoder) -> No
         assert found[0].score == pytest.approx(float(asked @ reply), abs=1e-5)
 
 
+def by_definition(index: Index, encoder: Encoder, asked: Context) -> Vectors:
+    """The similarity of every entry, one at a time."""
+    last, whole = (vectors[0] for vectors in encoder.contexts([asked]))
+    between = (last + whole) / np.linalg.norm(last + whole)
+    scores = []
+    for entry in index.entries:
+        to_reply = float(encoder.remembered([entry.reply])[0] @ whole)
+        nearest = np.sort(encoder.remembered(entry.contexts) @ between)[-NEAREST:]
+        weight = CONTEXT_WEIGHT if entry.contexts else 0
+        scores.append(weight * float(nearest.mean()) + (1 - weight) * to_reply if entry.contexts else to_reply)
+    return np.array(scores, np.float32)
+
+
 def test_an_entry_is_as_like_as_its_nearest_contexts_on_average(encoder: Encoder) -> None:
     many = PoolEntry("cats/1", "Cats!", ("cats", "my cat", "the cat sleeps", "a dog and a cat", "no"), "curated")
     index = Retriever([*POOL, many], encoder).index
     asked = [said("good morning"), said("tell me a joke please"), said("it rains", "oh", "the cat")]
-    last, both = encoder.contexts(asked)
-    scores = similarity(index, encoder, asked)
-    for row, (own, whole) in enumerate(zip(last, both, strict=True)):
-        between = (own + whole) / np.linalg.norm(own + whole)
-        for entry, score in zip(index.entries, scores[row], strict=True):
-            nearest = np.sort(encoder.remembered(entry.contexts) @ between)[-NEAREST:].mean()
-            to_reply = encoder.remembered([entry.reply])[0] @ whole
-            assert score == pytest.approx(CONTEXT_WEIGHT * nearest + (1 - CONTEXT_WEIGHT) * to_reply, abs=1e-5)
+    search = Search(index, encoder, asked)
+    for number, context in enumerate(asked):
+        entries, scores = search.everything(number)
+        assert sorted(entries) == list(range(len(index.entries)))
+        assert scores == pytest.approx(by_definition(index, encoder, context)[entries], abs=1e-5)
+
+
+def test_no_better_reply_is_overlooked(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that begins with few situations finds what comparing everything finds."""
+    monkeypatch.setattr(retrieving, "FIRST", 3)
+    monkeypatch.setattr(retrieving, "FIRST_SITUATIONS", 2)
+    draw = np.random.default_rng(0)
+    words = "cat dog tea rain work sleep joke song train tired happy home late food red".split()  # noqa: SIM905
+
+    def text() -> str:
+        return " ".join(draw.choice(words, 3))
+
+    situations = [tuple({text() for _ in range(draw.integers(0, 6))}) for _ in range(60)]
+    pool = [PoolEntry(f"s{n % 60}/{n}", f"{text()} {n}", situations[n % 60], "curated") for n in range(200)]
+    retriever = Retriever(pool, encoder, top_k=8, threshold=0.3)
+    asked = [said(text(), text(), text()) for _ in range(40)]
+    for context, found in zip(asked, retriever.propose(asked), strict=True):
+        scores = by_definition(retriever.index, encoder, context)
+        best, taken = [], [0] * len(retriever.index.contexts_of)
+        for entry in np.argsort(-scores, kind="stable"):
+            situation = retriever.index.situation[entry]
+            if scores[entry] < 0.3 or (
+                retriever.index.entries[entry].contexts and taken[situation] == OF_ONE_SITUATION
+            ):
+                continue
+            taken[situation] += 1
+            best.append(scores[entry])
+        assert [candidate.score for candidate in found] == pytest.approx(best[:8], abs=1e-5)
 
 
 def test_a_context_that_is_left_out_finds_nothing_and_its_fellows_still_do(encoder: Encoder) -> None:
     index = Retriever(POOL, encoder).index
     asked = [said("good morning")]
     place, alone = (index.texts.index(text) for text in ("good morning", "what shall we eat"))
-    with_it, without, bare = (similarity(index, encoder, asked, left_out)[0] for left_out in (None, place, alone))
+    with_it, without, bare = (
+        dict(zip(*Search(index, encoder, asked, left_out).everything(0), strict=True))
+        for left_out in (None, place, alone)
+    )
     assert without[0] < with_it[0]
-    assert np.allclose(without[2:], with_it[2:], atol=1e-6)
-    (own,) = encoder.encode(["good morning"])
-    assert bare[3] == pytest.approx(float(own @ index.replies[3]), abs=1e-5)
+    assert all(without[entry] == pytest.approx(with_it[entry], abs=1e-6) for entry in (2, 3))
+    own, reply = encoder.encode(["good morning", POOL[3].reply])
+    assert bare[3] == pytest.approx(float(own @ reply), abs=1e-5)
 
 
 def test_what_is_alike_is_told_by_the_likeness(encoder: Encoder) -> None:

@@ -42,7 +42,11 @@ def test_most_unfit_replies_are_found_and_few_of_the_pool(shipped: Toxicity) -> 
     assert (shipped.probabilities(ours) >= VETOES["toxic"]).mean() < 0.01
 
 
-def test_another_retriever_gets_weights_of_its_own_which_are_kept(bi_encoder: Encoder, tmp_path: Path) -> None:
+def test_another_retriever_gets_weights_of_its_own_which_are_kept(
+    bi_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = curated()[::100]
+    monkeypatch.setattr("ranking.toxicity.curated", lambda: some)
     own = tmp_path / "data" / "toxicity.safetensors"
     made = load_toxicity(bi_encoder, own)
     stamp = own.stat().st_mtime_ns

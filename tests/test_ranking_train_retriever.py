@@ -47,8 +47,9 @@ DIALOGS = [
 
 @pytest.fixture(autouse=True)
 def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Likeness is fitted to the pool: a few situations are embedded sooner than thousands."""
-    some = curated()[::100]
+    """Likeness is fitted to the pool: a few situations are embedded sooner than thousands, and in a few steps."""
+    some = curated()[::500]
+    monkeypatch.setattr("ranking.likeness.STEPS", 3)
     monkeypatch.setattr(train_retriever_module, "curated", lambda: some)
 
 

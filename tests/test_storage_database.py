@@ -113,7 +113,14 @@ def test_a_new_database_is_for_its_owner_alone_whatever_the_umask_is(tmp_path: P
     ("PRAGMA secure_delete", 1),
     ("PRAGMA busy_timeout", 30_000),
 ])  # fmt: skip
-def test_each_sqlite_connection_is_durable_and_strict(sqlite_url: str, statement: str, value: object) -> None:
+def test_each_sqlite_connection_is_durable_and_strict(
+    sqlite_url: str,
+    statement: str,
+    value: object,
+    shipped_pragmas: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("storage.database.PRAGMAS", shipped_pragmas)
     with SqlDialogStore(sqlite_url) as store, store.reading() as first, store.reading() as second:
         assert first.scalar(text(statement)) == second.scalar(text(statement)) == value
 

@@ -4,6 +4,7 @@ import math
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -221,6 +222,23 @@ def test_a_message_that_was_forgotten_meanwhile_is_not_answered(store: SqlDialog
         with pytest.raises(UnknownTurn):
             call()
     assert ask(store, "hi again").message_id > asked.message_id  # its number is not given to somebody else
+
+
+def test_a_message_of_a_dialog_that_somebody_ended_is_not_answered_and_stays(store: SqlDialogStore) -> None:
+    asked = ask(store, "hi")
+    store.new_dialog(CHAT)
+    with pytest.raises(UnknownTurn, match="ended"):
+        store.context(asked)
+    dialog = store.dialog(asked.dialog_id)
+    assert dialog and [message.text for message in dialog.messages] == ["hi"]
+
+
+def test_a_message_of_a_dialog_that_ended_by_silence_alone_still_is(tmp_path: Path) -> None:
+    with SqlDialogStore(f"sqlite:///{tmp_path / 'quiet.db'}", idle_hours=1) as store:
+        asked = ask(store, "hi")
+        after = store.take(CHAT, PERSON, "anybody?", "later", at=now() + timedelta(hours=2))
+        assert after and after.dialog_id != asked.dialog_id
+        assert store.context(asked).last == "hi"
 
 
 def test_a_person_is_made_once_and_keeps_what_they_chose(store: SqlDialogStore) -> None:

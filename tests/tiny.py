@@ -33,6 +33,7 @@ from ranking.delta import save_delta
 from ranking.dialog_encoder import LAGS, load_dialog_encoder
 from ranking.encoders import load_encoder
 from ranking.expected import ExpectedReply
+from ranking.toxicity import Toxicity, fit_toxicity
 from ranking.vectors import Encoder
 from storage.dialog import Message
 
@@ -233,6 +234,23 @@ def ranker_folder(bert_folder: str, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("ranker")
     save_delta(folder, bert_folder, before, model.state())
     return str(folder)
+
+
+FITTED: dict[tuple[str, str], Toxicity] = {}
+"""By test module, which has a pool of its own, and by the retriever's version."""
+
+
+@pytest.fixture
+def quick_toxicity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each new data folder fits to a tiny retriever is fitted once: it takes a second."""
+
+    def fit_once(encoder: Encoder) -> Toxicity:
+        key = (request.node.nodeid.partition("::")[0], encoder.version)
+        if key not in FITTED:
+            FITTED[key] = fit_toxicity(encoder)
+        return Toxicity(encoder, FITTED[key].weights, FITTED[key].version)
+
+    monkeypatch.setattr("ranking.toxicity.fit_toxicity", fit_once)
 
 
 @torch.no_grad()

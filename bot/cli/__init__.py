@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bot.cli import backup, evaluate, experiments, log, models, off_policy, pool, report, simulate, talk, train
+from bot.cli import backup, early, evaluate, experiments, log, models, off_policy, pool, report, simulate, talk, train
 
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin turn a reply of 0.1 s into 6 s once another program wants a core
@@ -54,6 +54,7 @@ app.add_typer(experiments.app)
 app.add_typer(report.app)
 app.add_typer(backup.app)
 evaluate.app.add_typer(off_policy.app)
+evaluate.app.add_typer(early.app)
 app.add_typer(pool.app, name="pool")
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")

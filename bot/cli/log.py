@@ -214,9 +214,9 @@ def trim_vectors(store: "SqlDialogStore") -> None:
     """Takes out of the data folder the vectors of texts that have left the pool."""
     from bot.settings import load_settings
     from ranking.pool import curated, texts_of
-    from ranking.vectors import trim
+    from ranking.pool_files import trim_pool
 
-    trim(load_settings().pool_vectors, texts_of([*curated(), *store.pool_entries()]))
+    trim_pool(load_settings().pool_vectors, texts_of([*curated(), *store.pool_entries()]))
 
 
 def open_log() -> "SqlDialogStore":

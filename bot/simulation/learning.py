@@ -112,7 +112,7 @@ def keeping(parts: Parts, watch: Callable[[int], object]) -> Callable[[int], obj
     """Keeps all vectors that were made: simulated people say the same things again and again, in every seed."""
 
     def kept(turns: int) -> object:
-        parts.encoder.known.update(parts.encoder.recent)
+        parts.encoder.known.add(parts.encoder.recent)
         return watch(turns)
 
     return kept

@@ -84,6 +84,8 @@ class Pressing:
         try:
             if asked is None:
                 await self._conversation.may_retry(chat, stranger, match["turn"])
+                if self._replying.crowded:  # before anything is sent back
+                    raise Refused(self._conversation.say(stranger, "crowded"))
         except Refused as refused:
             await answer(query, str(refused))
             return

@@ -23,9 +23,17 @@ from storage.store import AlreadyAnswered
 class Replying:
     """What is answered, when, and by which messages."""
 
-    def __init__(self, conversation: Conversation, updates: UpdateQueue, late_minutes: float, max_waiting: int) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        updates: UpdateQueue,
+        late_minutes: float,
+        max_waiting: int,
+        max_waiting_all: int,
+    ) -> None:
         self._conversation, self._updates = conversation, updates
-        self._late, self._max_waiting = timedelta(minutes=late_minutes), max_waiting
+        self._late = timedelta(minutes=late_minutes)
+        self._max_waiting, self._max_waiting_all = max_waiting, max_waiting_all
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._under_way: Counter[str] = Counter()
         self._told: set[tuple[str, str]] = set()
@@ -49,11 +57,21 @@ class Replying:
             self.reply_later(update, context, place, person, asked, quote)
 
     async def room(self, bot: Bot, place: Place, person: Person) -> bool:
-        """Whether one more reply of the chat may wait; when not, the person is told so, once until all are out."""
-        if self._under_way[place.chat] <= self._max_waiting:  # one more than those that wait is being made
-            return True
-        await self._tell_once(bot, place, person, "busy")
-        return False
+        """Whether one more reply of the chat may wait; when not, the person is told so, once until all are out, or
+        until there is room again."""
+        if self._under_way[place.chat] > self._max_waiting:  # one more than those that wait is being made
+            await self._tell_once(bot, place, person, "busy")
+            return False
+        if self.crowded:
+            await self._tell_once(bot, place, person, "crowded")
+            return False
+        self._told.discard((place.chat, "crowded"))
+        return True
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the replies of all chats together are too many for one more."""
+        return self._under_way.total() >= self._max_waiting_all
 
     def reply_later(
         self,

@@ -59,7 +59,8 @@ async def run(settings: Settings, conversation: Conversation, heard: Callable[[]
     door = Door(conversation)
     updates = UpdateQueue(conversation.inbox, door.shut_out)
     application = _application(settings, updates, heard)
-    replying = Replying(conversation, updates, settings.late_minutes, settings.max_waiting)
+    bounds = settings.max_waiting, settings.max_waiting_all
+    replying = Replying(conversation, updates, settings.late_minutes, *bounds)
     asking = Asking(conversation)
     door.register(application)
     asking.register(application)

@@ -226,8 +226,10 @@ def load_retriever(settings: Settings, store: SqlDialogStore) -> Retriever:
     known = len(encoder.known)
     entries = read_pool(store)
     retriever = Retriever(entries, encoder, settings.retrieved)
-    if len(encoder.known) > known or known > len(texts_of(entries)):
+    if len(encoder.known) > known:
         encoder.save(settings.pool_vectors, sorted(texts_of(entries)))
+    else:
+        trim(settings.pool_vectors, texts_of(entries))
     return retriever
 
 

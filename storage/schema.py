@@ -116,7 +116,7 @@ class TurnRow(Base):
     seconds: Mapped[dict[str, Any]]
     retry_of: Mapped[str]  # a turn of the same message, or ""
     rejected: Mapped[bool]  # sent back by /retry: a label, not an answer
-    at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column(index=True)
 
 
 class CandidateRow(Base):
@@ -135,6 +135,16 @@ class CandidateRow(Base):
     probability: Mapped[float]
     veto: Mapped[str]
     chosen: Mapped[bool]
+
+
+# The sources of what was said, without a look at all that was not.
+Index(
+    "ix_candidate_chosen",
+    CandidateRow.turn_id,
+    CandidateRow.source,
+    sqlite_where=CandidateRow.chosen,
+    postgresql_where=CandidateRow.chosen,
+)
 
 
 class VoteRow(Base):
@@ -202,6 +212,15 @@ class ReceivedRow(Base):
     sent_back: Mapped[str]  # the turn that it sent back, or ""
     tries: Mapped[int]  # starts of the bot that found it undone
     at: Mapped[datetime]
+
+
+# Of the rows that stay for three days, those that wait.
+Index(
+    "ix_received_in_hand",
+    ReceivedRow.at,
+    sqlite_where=ReceivedRow.body.is_not(None),
+    postgresql_where=ReceivedRow.body.is_not(None),
+)
 
 
 class BlockRow(Base):

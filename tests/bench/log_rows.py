@@ -42,7 +42,9 @@ POSTGRES = {
 """What the databases spell differently; `i` is the number of a turn."""
 
 JSON = {
-    "versions": json.dumps({name: f"starter 2026-11-20 {name[:4]:0<8}" for name in ("retrieval", "generation", "ranker")}),
+    "versions": json.dumps(
+        {name: f"starter 2026-11-20 {name[:4]:0<8}" for name in ("retrieval", "generation", "ranker")}
+    ),
     "seconds": json.dumps({f"part_{number:02}": 0.0123 * number for number in range(FEATURES)}),
 }
 
@@ -88,13 +90,17 @@ def fill(url: str, already: int, turns: int) -> None:
     with engine.connect() as connection:
         if not sqlite:
             connection.execute(text("SET session_replication_role = replica"))
-        connection.execute(text("CREATE TEMPORARY TABLE kind (kind integer, rank integer, text text, source text, features text)"))
+        connection.execute(
+            text("CREATE TEMPORARY TABLE kind (kind integer, rank integer, text text, source text, features text)")
+        )
         connection.execute(text("INSERT INTO kind VALUES (:kind, :rank, :text, :source, :features)"), list(kinds()))
         for first in tqdm(range(already, turns, STEP), "turns", disable=None):
             values = {"first": first, "last": min(first + STEP, turns) - 1, "total": turns, "span": SPAN_SECONDS}
             for statement in ROWS:
                 made = Template(statement).substitute(spelt)
-                connection.execute(text(made), {name: value for name, value in values.items() | JSON.items() if f":{name}" in made})
+                connection.execute(
+                    text(made), {name: value for name, value in values.items() | JSON.items() if f":{name}" in made}
+                )
             connection.commit()
     engine.dispose()
 

@@ -174,7 +174,7 @@ def _by_source(connection: Connection) -> tuple[Approval, ...]:
     """Turns are counted on an index of what was said, and votes from their own side: a log has few of them."""
     source = func.coalesce(CandidateRow.source, "fallback")
     said = select(CandidateRow.source, func.count()).where(CandidateRow.chosen).group_by(CandidateRow.source)
-    turns = Counter(dict(connection.execute(said).tuples().all()))
+    turns = Counter({row[0]: row[1] for row in connection.execute(said)})
     turns["fallback"] += _scalar(connection, func.count(TurnRow.id)) - turns.total()
     likes, dislikes = (func.count().filter(VoteRow.value == value) for value in (1, -1))
     chosen = and_(CandidateRow.turn_id == VoteRow.turn_id, CandidateRow.chosen)

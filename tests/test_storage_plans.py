@@ -1,4 +1,4 @@
-"""How SQLite finds what a turn needs: by an index, however long the log is. A clock would tell that on large logs only."""
+"""How SQLite finds what a turn needs: by an index, however long the log is. A clock tells that on large logs only."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,1 +1,1 @@
-"""`make bench`: what a turn costs, against what people would otherwise run. docs/performance.md says what is measured and how."""
+"""`make bench`: what a turn costs, against what people would otherwise run; docs/performance.md says how."""

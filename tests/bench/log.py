@@ -1,7 +1,7 @@
 """What a turn costs the log, and what runs beside it, as the log grows: PYTHONPATH=.:tests python -m bench.log
 
-The turns before are made by SQL (bench/log_rows.py); the turns that are timed go through the store, one after another, as
-a front end and the pipeline call it. A million turns need 17 GB of disk, which are free again at the end.
+The turns before are made by SQL (bench/log_rows.py); the turns that are timed go through the store, one after another,
+as a front end and the pipeline call it. A million turns need 17 GB of disk, which are free again at the end.
 """
 
 import argparse
@@ -132,7 +132,7 @@ def main() -> None:
         already = 0
         for size in given.sizes:
             SqlDialogStore(url).close()
-            fill(url, already, size)
+            fill(url, size - already)
             already, columns[size] = size, Times()
             with SqlDialogStore(url) as store:
                 talk(store, Times(), 50)

@@ -26,7 +26,7 @@ PERSONA = select(ChatRow.persona).join(DialogRow).where(DialogRow.id == DIALOG_I
 SENT_BACK = (
     select(TurnRow.reply).where(TurnRow.message_id == MESSAGE_ID, TurnRow.rejected.is_(True)).order_by(TurnRow.at)
 )
-MESSAGE_IDS = bindparam("message_ids", expanding=True)
+MESSAGE_IDS: BindParameter[int] = bindparam("message_ids", expanding=True)
 HOLD_MESSAGES = (
     select(MessageRow.id)
     .where(MessageRow.id.in_(MESSAGE_IDS))

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     select,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -137,12 +138,14 @@ class CandidateRow(Base):
     chosen: Mapped[bool]
 
 
-# The sources of what was said, without a look at all that was not.
+# The sources of what was said, without a look at all that was not. SQLite uses it only for a condition in the same
+# words, and reads no row besides only if that column is in it too.
 Index(
     "ix_candidate_chosen",
     CandidateRow.turn_id,
     CandidateRow.source,
-    sqlite_where=CandidateRow.chosen,
+    CandidateRow.chosen,
+    sqlite_where=text("chosen = 1"),
     postgresql_where=CandidateRow.chosen,
 )
 

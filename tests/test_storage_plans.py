@@ -106,3 +106,9 @@ def test_what_runs_beside_turns_does_not_either(log: SqlDialogStore) -> None:
         "export": lambda: log.personal_data(PERSON),
     }
     assert {name: found for name, look in looks.items() if (found := scanned(log, look))} == {}
+
+
+def test_stats_read_what_was_said_and_not_all_that_was_considered(log: SqlDialogStore) -> None:
+    found = scanned(log, lambda: log.glance(now() - timedelta(days=1)))
+    assert "candidate USING COVERING INDEX ix_candidate_chosen" in found
+    assert "candidate" not in found

@@ -9,9 +9,12 @@ down_revision = "0006"
 
 def upgrade() -> None:
     op.create_index("ix_turn_at", "turn", ["at"])
-    chosen = sa.text("chosen")
     op.create_index(
-        "ix_candidate_chosen", "candidate", ["turn_id", "source"], sqlite_where=chosen, postgresql_where=chosen
+        "ix_candidate_chosen",
+        "candidate",
+        ["turn_id", "source", "chosen"],
+        sqlite_where=sa.text("chosen = 1"),  # as queries say it, or it is not used
+        postgresql_where=sa.text("chosen"),
     )
     in_hand = sa.text("body IS NOT NULL")
     op.create_index("ix_received_in_hand", "received", ["at"], sqlite_where=in_hand, postgresql_where=in_hand)

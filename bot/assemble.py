@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from bot.moderation import Concern, Judge, Moderation
 from bot.personas import known_persona, load_personas
 from bot.pipeline import SLOW, Pipeline
 from bot.protocols import DialogStore, Scorer, Source
+from bot.rehearsal import TRIED, InMemory
 from bot.settings import Settings
 from bot.texts import fallback, load_texts
 from bot.variants import load_variants
@@ -38,7 +39,7 @@ from ranking.taste import STARTER as TASTE
 from ranking.taste import Taste, load_taste
 from ranking.toxicity import HubToxicity, Toxicity, load_toxicity
 from ranking.vectors import Encoder
-from storage.dialog import Context, PoolEntry
+from storage.dialog import Asked, Context, PoolEntry
 from storage.store import SqlDialogStore
 
 if TYPE_CHECKING:
@@ -177,6 +178,20 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
         slow=SLOW,
         early=None if settings.exploration else settings.early,
     )
+
+
+def warm_up(parts: Parts, pipeline: Pipeline) -> None:
+    """A turn through all models that nobody asked for and nothing logs, so that the first reply takes no longer than
+    the next. What is drawn later stays what it would have been: the policy is one of its own, and the listener, which
+    has no model of its own, is left out. A server is not asked."""
+    idle = {"listening", "generation"} if parts.settings.remote_url else {"listening"}
+    sources = {name: source for name, source in pipeline.sources.items() if name not in idle}
+    policy = ScoringPolicy(parts.weights)
+    tried = replace(pipeline, store=InMemory(TRIED), sources=sources, policy=policy, variant_of=None)
+    drawn = random.getstate()
+    with torch.random.fork_rng():
+        tried.answer([Asked(0, "", "")])
+    random.setstate(drawn)
 
 
 def taste_file(named: Path | None, retriever: str) -> Path | None:

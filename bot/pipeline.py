@@ -100,17 +100,14 @@ class Pipeline:
         versions = self.versions()
         self._moderate(known)
         self._consider([work for work in known if work.decision is None], late)
-        turns: list[Turn | LookupError] = []
-        for work in known:
-            assert work.decision
-            decided_by = {**versions, **work.variant.versions}
-            if work.without:
-                decided_by = {name: each for name, each in decided_by.items() if name not in self.slow}
-            turn = Turn(
-                new_id(), work.asked, work.context.last, work.decision, {**decided_by, **work.without}, work.seconds
-            )
-            turns.append(self._logged(turn))
-        return turns
+        turns = [Turn(new_id(), w.asked, w.context.last, decided(w), self._by(versions, w), w.seconds) for w in known]
+        return list(self.store.add_turns(turns))
+
+    def _by(self, versions: Mapping[str, str], work: Work) -> dict[str, str]:
+        """What decided a turn, by name, for the log."""
+        by = {**versions, **work.variant.versions}
+        asked = {name: each for name, each in by.items() if not (work.without and name in self.slow)}
+        return {**asked, **work.without}
 
     def _moderate(self, known: Sequence[Work]) -> None:
         if self.moderation is None:
@@ -122,13 +119,6 @@ class Pipeline:
                     work.decision = settled(reply) if reply else None
             except Exception:  # the checks of candidates are still there
                 log.exception("moderation failed")
-
-    def _logged(self, turn: Turn) -> Turn | LookupError:
-        try:
-            self.store.add_turn(turn)
-        except LookupError as forgotten:
-            return forgotten
-        return turn
 
     def _consider(self, works: Sequence[Work], late: bool) -> None:
         """Lets the parts decide. Sources are asked one after the other: with retrieval and listening (0.02 to 0.04 s)
@@ -233,6 +223,12 @@ def timed(stage: str, works: Sequence[Work]) -> Iterator[None]:
     yield
     for work in works:
         work.seconds[stage] = work.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+def decided(work: Work) -> Decision:
+    """The decision about a message that went through all parts."""
+    assert work.decision
+    return work.decision
 
 
 def settled(reply: Candidate) -> Decision:

@@ -48,6 +48,7 @@ class DialogStore(Protocol):
         """The dialog up to the message that was asked, with the replies to it that were sent back."""
         ...
 
-    def add_turn(self, turn: Turn) -> None:
-        """Keeps a turn with all its candidates, in one transaction."""
+    def add_turns(self, batch: Sequence[Turn]) -> Sequence[Turn | LookupError]:
+        """Keeps turns with all their candidates, in one transaction: for each the turn, or why it alone was not
+        kept."""
         ...

@@ -64,8 +64,9 @@ class InMemory:
         """The one that was asked."""
         return self.contexts[asked.message_id]
 
-    def add_turn(self, turn: Turn) -> None:
-        """Nothing: the pipeline returns its turns."""
+    def add_turns(self, batch: Sequence[Turn]) -> Sequence[Turn]:
+        """As they are: the pipeline returns its turns."""
+        return batch
 
 
 def scripted_users(file: Path = SCRIPTED_USERS) -> list[ScriptedUser]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from bot.assemble import in_danger, open_store, set_up_libraries, trim_vectors
+from bot.assemble import in_danger, open_store, set_up_libraries, trim_vectors, warm_up
 from bot.batching import Batcher
 from bot.conversation import Conversation
 from bot.events import log_event
@@ -37,6 +37,7 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
             store.last_promotion(),
         )  # before both are read: the first look finds a change
         serving = Serving(load_promoted(settings, store))
+        warm_up(serving.now.parts, serving.now.pipeline)
         metrics = Metrics() if updates and settings.metrics_port else None
 
         def watch(event: Turn | Vote) -> None:

@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from ranking.pool import PoolError, normal
 from ranking.similarity import halfway
@@ -82,6 +81,8 @@ def replies(file: Path = LISTENING) -> Mapping[str, tuple[str, ...]]:
 def fit_listening(encoder: Encoder, votes: Sequence[RatedReply]) -> Vectors | None:
     """Shape (replies, width + 1), the intercept last: replies of one tone differ in it alone. From votes on them; None
     when a tone has no 👍 or no 👎."""
+    from sklearn.linear_model import LogisticRegression  # 1.1 s, and a bot that runs fits nothing
+
     place = {normal(text): (kind, n) for kind, texts in replies().items() for n, text in enumerate(texts)}
     rows = []
     for kind, texts in replies().items():

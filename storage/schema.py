@@ -23,6 +23,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     select,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -116,7 +117,7 @@ class TurnRow(Base):
     seconds: Mapped[dict[str, Any]]
     retry_of: Mapped[str]  # a turn of the same message, or ""
     rejected: Mapped[bool]  # sent back by /retry: a label, not an answer
-    at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column(index=True)
 
 
 class CandidateRow(Base):
@@ -135,6 +136,18 @@ class CandidateRow(Base):
     probability: Mapped[float]
     veto: Mapped[str]
     chosen: Mapped[bool]
+
+
+# The sources of what was said, without a look at all that was not. SQLite uses it only for a condition in the same
+# words, and reads no row besides only if that column is in it too.
+Index(
+    "ix_candidate_chosen",
+    CandidateRow.turn_id,
+    CandidateRow.source,
+    CandidateRow.chosen,
+    sqlite_where=text("chosen = 1"),
+    postgresql_where=CandidateRow.chosen,
+)
 
 
 class VoteRow(Base):
@@ -202,6 +215,15 @@ class ReceivedRow(Base):
     sent_back: Mapped[str]  # the turn that it sent back, or ""
     tries: Mapped[int]  # starts of the bot that found it undone
     at: Mapped[datetime]
+
+
+# Of the rows that stay for three days, those that wait.
+Index(
+    "ix_received_in_hand",
+    ReceivedRow.at,
+    sqlite_where=ReceivedRow.body.is_not(None),
+    postgresql_where=ReceivedRow.body.is_not(None),
+)
 
 
 class BlockRow(Base):

@@ -80,17 +80,12 @@ class SqlDialogStore(KeepingVersions, AskingAfterTalks, Deleting):
             return people.ensure_person(connection, person_id, language)
 
     def change_person(
-        self,
-        person_id: str,
-        *,
-        language: str | None = None,
-        buttons: bool | None = None,
-        consent: bool | None = None,
+        self, person_id: str, *, language: str | None = None, buttons: bool | None = None, consent: bool | None = None
     ) -> Person:
         """Sets what a person chose; None leaves it as it is."""
         changes = {"language": language, "buttons": buttons, "consent": consent}
+        given = {name: value for name, value in changes.items() if value is not None}
         with self._writing() as connection:
-            given = {name: value for name, value in changes.items() if value is not None}
             return people.change_person(connection, person_id, given)
 
     def persona(self, chat: str) -> str:
@@ -169,8 +164,15 @@ class SqlDialogStore(KeepingVersions, AskingAfterTalks, Deleting):
 
     def add_turn(self, turn: Turn) -> None:
         """Keeps a turn with all its candidates. Raises UnknownTurn when its message was forgotten, AlreadyAnswered."""
+        (outcome,) = self.add_turns([turn])
+        if not isinstance(outcome, Turn):
+            raise outcome
+
+    def add_turns(self, batch: Sequence[Turn]) -> list[Turn | UnknownTurn | AlreadyAnswered]:
+        """Keeps turns with all their candidates, in one transaction: for each the turn, or in its place the error that
+        `add_turn` raises for it. Whatever else goes wrong is raised, and none of them is kept."""
         with self._writing() as connection:
-            turns.add_turn(connection, turn)
+            return turns.add_turns(connection, batch)
 
     def add_delivery(self, turn_id: str, chat: str, external_ids: Sequence[str]) -> None:
         """Keeps which messages of the front end show a reply. Raises UnknownTurn."""

@@ -28,7 +28,14 @@ DIALOG = select(DialogRow.active_at, DialogRow.ended_at).where(DialogRow.id == D
 SENT_BACK = (
     select(TurnRow.reply).where(TurnRow.message_id == MESSAGE_ID, TurnRow.rejected.is_(True)).order_by(TurnRow.at)
 )
-FIND_MESSAGE = select(MessageRow.id).where(MessageRow.id == MESSAGE_ID)
+MESSAGE_IDS: BindParameter[int] = bindparam("message_ids", expanding=True)
+HOLD_MESSAGES = (
+    select(MessageRow.id)
+    .where(MessageRow.id.in_(MESSAGE_IDS))
+    .order_by(MessageRow.id)
+    .with_for_update(read=True, key_share=True)  # a message that is forgotten meanwhile would spoil the whole batch
+)
+FIND_ANSWERS = select(TurnRow.message_id, TurnRow.retry_of).where(TurnRow.message_id.in_(MESSAGE_IDS))
 FIND_ANSWER = select(TurnRow.id).where(TurnRow.message_id == MESSAGE_ID, TurnRow.retry_of == bindparam("retry_of"))
 ADD_TURN = insert(TurnRow)
 ADD_CANDIDATE = insert(CandidateRow)
@@ -76,29 +83,29 @@ def check_goes_on(connection: Connection, dialog_id: str, idle: timedelta) -> No
         raise UnknownTurn(f"the dialog {dialog_id} was ended")
 
 
-def add_turn(connection: Connection, turn: Turn) -> None:
-    """Keeps a turn with its candidates. Raises UnknownTurn when its message was forgotten, AlreadyAnswered."""
-    asked, decision = turn.asked, turn.decision
-    if connection.scalar(FIND_MESSAGE, {"message_id": asked.message_id}) is None:
-        raise UnknownTurn(f"message {asked.message_id} was forgotten")
-    if connection.scalar(FIND_ANSWER, {"message_id": asked.message_id, "retry_of": asked.retry_of}) is not None:
-        raise AlreadyAnswered(f"message {asked.message_id} has its turn")
-    row = {
-        "id": turn.id,
-        "message_id": asked.message_id,
-        "reply": decision.reply,
-        "reason": decision.reason,
-        "probability": 1.0 if decision.chosen is None else decision.ranked[decision.chosen].probability,
-        "versions": dict(turn.versions),
-        "seconds": dict(turn.seconds),
-        "retry_of": asked.retry_of,
-        "rejected": False,
-        "at": turn.at,
-    }
-    connection.execute(ADD_TURN, row)
-    if decision.ranked:
-        connection.execute(ADD_CANDIDATE, _candidate_rows(turn))
-    connection.execute(CHANGE_DIALOG, {"dialog_id": asked.dialog_id, "active_at": turn.at})
+def add_turns(connection: Connection, turns: Sequence[Turn]) -> list[Turn | UnknownTurn | AlreadyAnswered]:
+    """Keeps turns with their candidates; for each the turn, or why it alone was not kept: its message was forgotten, or
+    has its turn already."""
+    asked = {"message_ids": sorted({turn.asked.message_id for turn in turns})}
+    known = set(connection.scalars(HOLD_MESSAGES, asked))
+    answered = {(row.message_id, row.retry_of) for row in connection.execute(FIND_ANSWERS, asked)}
+    outcomes: list[Turn | UnknownTurn | AlreadyAnswered] = []
+    for turn in turns:
+        message_id, question = turn.asked.message_id, (turn.asked.message_id, turn.asked.retry_of)
+        if message_id not in known:
+            outcomes.append(UnknownTurn(f"message {message_id} was forgotten"))
+        elif question in answered:
+            outcomes.append(AlreadyAnswered(f"message {message_id} has its turn"))
+        else:
+            answered.add(question)
+            outcomes.append(turn)
+    kept = [outcome for outcome in outcomes if isinstance(outcome, Turn)]
+    if kept:
+        connection.execute(ADD_TURN, [_turn_row(turn) for turn in kept])
+        connection.execute(CHANGE_DIALOG, [{"dialog_id": turn.asked.dialog_id, "active_at": turn.at} for turn in kept])
+    if candidates := [row for turn in kept for row in _candidate_rows(turn)]:
+        connection.execute(ADD_CANDIDATE, candidates)
+    return outcomes
 
 
 def find_turn(connection: Connection, turn_id: str) -> Turn | None:
@@ -191,6 +198,22 @@ def chat_of(connection: Connection, turn_id: str) -> str | None:
 def _latest_first(which: ColumnElement[bool]) -> Select[str]:
     ordered = select(TurnRow.id).join(MessageRow).where(which)
     return ordered.order_by(MessageRow.id.desc(), TurnRow.at.desc())
+
+
+def _turn_row(turn: Turn) -> dict[str, Any]:
+    decision = turn.decision
+    return {
+        "id": turn.id,
+        "message_id": turn.asked.message_id,
+        "reply": decision.reply,
+        "reason": decision.reason,
+        "probability": 1.0 if decision.chosen is None else decision.ranked[decision.chosen].probability,
+        "versions": dict(turn.versions),
+        "seconds": dict(turn.seconds),
+        "retry_of": turn.asked.retry_of,
+        "rejected": False,
+        "at": turn.at,
+    }
 
 
 def _candidate_rows(turn: Turn) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def unfinished(connection: Connection, prefix: str) -> list[Received]:
 
 def in_hand(connection: Connection) -> int:
     """How many updates are not done yet."""
-    return connection.execute(select(func.count(ReceivedRow.body))).scalar_one()
+    return connection.execute(select(func.count()).where(ReceivedRow.body.is_not(None))).scalar_one()
 
 
 def finish(connection: Connection, key: str) -> None:

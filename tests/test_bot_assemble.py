@@ -2,19 +2,23 @@
 
 import asyncio
 import json
+import random
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fixed_answers import empty_log
 
-from bot.assemble import assemble, load_retriever, open_store
+from bot.assemble import Parts, assemble, load_retriever, open_store, warm_up
 from bot.conversation import Conversation
+from bot.pipeline import Pipeline
 from bot.running import open_bot
 from bot.settings import Settings
 from bot.taking_up import TEXTS_AT_ONCE
+from generation.generator import GptGenerator
 from ranking.pool_index import Index, build_index
 from ranking.retriever import Retriever
 from ranking.vector_files import load
@@ -113,6 +117,28 @@ async def test_a_running_bot_says_what_was_added_and_no_longer_what_was_removed(
             assert size(turn) == 2
             assert owner.turn(turn.id) == turn
             assert not says(JOKE)(await ask(bot, "tell me a joke please"))
+
+
+async def test_models_are_warm_before_anybody_is_heard_and_nothing_of_that_is_kept_or_drawn(
+    settings: Settings, generator_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked: list[str] = []
+    drawn: list[bool] = []
+
+    def watched(parts: Parts, pipeline: Pipeline) -> None:
+        before = torch.get_rng_state(), random.getstate()
+        assert isinstance(parts.generator, GptGenerator)
+        parts.ranker.model.register_forward_hook(lambda *_: worked.append("ranker"))
+        parts.generator.model.register_forward_hook(lambda *_: worked.append("generator"))
+        warm_up(parts, pipeline)
+        drawn.append(not torch.equal(before[0], torch.get_rng_state()) or before[1] != random.getstate())
+
+    monkeypatch.setattr("bot.running.warm_up", watched)
+    async with open_bot(settings.model_copy(update={"candidates": 2, "generator": generator_folder})):
+        assert set(worked) == {"ranker", "generator"}
+        assert drawn == [False]
+    with open_store(settings) as log:
+        assert log.dialogs() == []
 
 
 async def test_a_pool_that_changes_while_the_bot_starts_is_taken_up(

@@ -25,8 +25,8 @@ from generation.generator import GptGenerator
 from generation.sampling import Sampling
 from ranking.encoders import load_encoder
 from ranking.policy import load_weights
+from ranking.pool_index import build_index
 from ranking.ranker import CrossEncoderRanker
-from ranking.retriever import build_index
 from ranking.taste import load_taste
 from storage.corpora import CorpusError
 from storage.dialog import PoolEntry, now
@@ -163,7 +163,7 @@ def loads(kind: str, model: str, settings: Settings) -> None:
     elif kind == "ranker":
         assert CrossEncoderRanker(model, encoder).version.startswith("ranker-20")
     elif kind == "retriever":
-        assert build_index([PoolEntry("p", "Pizza!", ("dinner",), "curated")], load_encoder(model)).keys
+        assert build_index([PoolEntry("p", "Pizza!", ("dinner",), "curated")], load_encoder(model)).entries
     else:
         assert GptGenerator(model, Sampling(1, 5, 1.0, 1.0), 0).version.startswith("generator-20")
 

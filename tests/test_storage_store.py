@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import StatementError
 from turn_values import CHAT, PERSON, ask, talk, turn_for
 
-from storage.dialog import Asked, Decision, Message, Person, now
+from storage.dialog import Asked, Decision, Message, Person, Turn, now
 from storage.schema import MessageRow
-from storage.store import NotAddressed, SqlDialogStore, UnknownTurn
+from storage.store import AlreadyAnswered, NotAddressed, SqlDialogStore, UnknownTurn
 
 GROUP = "telegram:-100:7"
 
@@ -239,6 +240,26 @@ def test_a_message_of_a_dialog_that_ended_by_silence_alone_still_is(tmp_path: Pa
         after = store.take(CHAT, PERSON, "anybody?", "later", at=now() + timedelta(hours=2))
         assert after and after.dialog_id != asked.dialog_id
         assert store.context(asked).last == "hi"
+
+
+def test_turns_of_a_batch_are_kept_together_but_for_those_that_come_too_late(store: SqlDialogStore) -> None:
+    gone, late, first, second = (ask(store, "hi", chat, chat) for chat in ("telegram:1", "telegram:2", CHAT, GROUP))
+    store.forget("telegram:1")
+    store.add_turn(turn_for(late, "at once"))
+    batch = [turn_for(asked, "hello", "hey") for asked in (gone, first, late, second, first)]
+    batch[3] = replace(batch[3], decision=Decision("Hm.", "fallback"))
+    outcomes = store.add_turns(batch)
+    assert [type(outcome) for outcome in outcomes] == [UnknownTurn, Turn, AlreadyAnswered, Turn, AlreadyAnswered]
+    assert [store.turn(turn.id) for turn in batch] == [None, batch[1], None, batch[3], None]
+    assert store.add_turns([]) == []
+
+
+def test_of_a_batch_that_cannot_be_written_nothing_is_kept(store: SqlDialogStore) -> None:
+    first, second = (turn_for(ask(store, "hi", chat, chat), "hello") for chat in (CHAT, GROUP))
+    with pytest.raises((ValueError, TypeError, StatementError)):
+        store.add_turns([first, replace(second, seconds={"retrieval": float("inf")})])
+    assert store.turn(first.id) is None
+    assert store.add_turns([first]) == [first]
 
 
 def test_a_person_is_made_once_and_keeps_what_they_chose(store: SqlDialogStore) -> None:

@@ -46,6 +46,8 @@ app = typer.Typer(
     help="An AI friend for Telegram and the terminal that learns from every 👍.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # rich takes 0.1 s to import
+    context_settings={"max_content_width": 110},
     pretty_exceptions_enable=False,
 )
 app.add_typer(talk.app)

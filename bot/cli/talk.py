@@ -1,6 +1,5 @@
 """`kith run`, `kith chat` and `kith doctor`: talking, and whether all is there for it."""
 
-import asyncio
 import logging
 import os
 import re
@@ -28,6 +27,8 @@ NAME = re.compile(r"[\w.-]{1,64}")
 @app.command()
 def run() -> None:
     """Talk in Telegram when a token is set, else in this terminal."""
+    import asyncio
+
     from bot.settings import load_settings
 
     settings = load_settings()
@@ -43,6 +44,8 @@ def run() -> None:
 @app.command()
 def chat(name: Annotated[str, typer.Option(help="Who you are; each name has a dialog of its own.")] = "me") -> None:
     """Talk in this terminal, or between pipes: `echo hi | kith chat`."""
+    import asyncio
+
     from bot.settings import UserError, load_settings
 
     if not NAME.fullmatch(name):

@@ -69,9 +69,10 @@ class Dated:
         """As the store has it."""
         return self.store.context(asked)
 
-    def add_turn(self, turn: Turn) -> None:
+    def add_turns(self, batch: Sequence[Turn]) -> Sequence[Turn | LookupError]:
         """Two seconds after the message."""
-        self.store.add_turn(replace(turn, at=self.times.pop(turn.asked.message_id) + timedelta(seconds=2)))
+        later = timedelta(seconds=2)
+        return self.store.add_turns([replace(turn, at=self.times.pop(turn.asked.message_id) + later) for turn in batch])
 
 
 class World:

@@ -12,8 +12,10 @@ one would hardly be better ("early"); when none of the others is fit to be said 
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Thread
 from typing import TypeVar
 
 from bot.protocols import DialogStore, Fallback, Moderation, Policy, Scorer, Source, Variant
@@ -22,6 +24,7 @@ from storage.dialog import Asked, Candidate, Context, Decision, Scored, Turn, ne
 log = logging.getLogger(__name__)
 
 Part = TypeVar("Part", Source, Scorer)
+Made = TypeVar("Made")
 
 
 SLOW = frozenset({"generation"})
@@ -121,16 +124,18 @@ class Pipeline:
                 log.exception("moderation failed")
 
     def _consider(self, works: Sequence[Work], late: bool) -> None:
-        """Lets the parts decide. Sources are asked one after the other: with retrieval and listening (0.02 to 0.04 s)
-        on a thread beside generation a lone turn's sources took 1.12 times as long (median of 8 pairs, 0.48 to 1.96,
-        two cores busy with other work), and nothing early could be decided before generation began."""
-        self._propose(works, slow=False)
+        """Lets the parts decide. Slow sources are asked on a thread of their own; beside it all other candidates are
+        scored: a lone turn takes 0.8 of the time, sixteen together 0.9 (two cores, docs/performance.md)."""
+        self._propose(works)
         hurried = [work for work in works if late or self._may_be_early(work)] if self._has_both() else []
         self._score(hurried)
         for work in hurried:
             self._decide_without_slow(work, late)
         rest = [work for work in works if work.decision is None]
-        self._propose(rest, slow=True)
+        slow = beside(lambda: self._proposals(rest, slow=True))
+        self._score(rest)
+        for work, more in slow.result():
+            work.candidates += more
         self._score(rest)
         for work in rest:
             decision = self._decide(work)
@@ -159,23 +164,28 @@ class Pipeline:
             return
         work.decision = decision
 
-    def _propose(self, works: Sequence[Work], slow: bool) -> None:
-        parts = [({**self.sources, **work.variant.sources}, work) for work in works]
-        for name, source, sharing in shared(parts):
+    def _propose(self, works: Sequence[Work]) -> None:
+        for work, more in self._proposals(works, slow=False):
+            work.candidates += more
+
+    def _proposals(self, works: Sequence[Work], slow: bool) -> list[tuple[Work, Sequence[Candidate]]]:
+        """What the slow sources say, or all others."""
+        found: list[tuple[Work, Sequence[Candidate]]] = []
+        for name, source, sharing in shared([({**self.sources, **work.variant.sources}, work) for work in works]):
             if (name in self.slow) != slow:
                 continue
             with timed(name, sharing):
                 try:
                     with self._alone(name, source):
-                        proposals = source([work.context for work in sharing])
-                        for work, more in zip(sharing, proposals, strict=True):
-                            work.candidates += more
+                        found += zip(sharing, source([work.context for work in sharing]), strict=True)
                 except Exception:  # whatever a model raises, the other sources answer
                     log.exception("the source %s failed", name)
+        return found
 
     def _score(self, works: Sequence[Work]) -> None:
         """Features of the candidates that have none yet."""
-        for name, scorer, sharing in shared([({**self.scorers, **work.variant.scorers}, work) for work in works]):
+        fresh = [work for work in works if len(work.candidates) > work.judged]
+        for name, scorer, sharing in shared([({**self.scorers, **work.variant.scorers}, work) for work in fresh]):
             with timed(name, sharing):
                 try:
                     with self._alone(name, scorer):
@@ -186,7 +196,7 @@ class Pipeline:
                             work.features[name] = [*work.features.get(name, ()), *values]
                 except Exception:  # a feature that is missing counts as 0; the turn goes on without it
                     log.exception("the scorer %s failed", name)
-        for work in works:
+        for work in fresh:
             work.judged = len(work.candidates)
             whole = {name: values for name, values in work.features.items() if len(values) == work.judged}
             work.features = whole  # a scorer may have failed at one half of the candidates
@@ -205,6 +215,20 @@ class Pipeline:
     def _decide(self, work: Work) -> Decision:
         with timed("policy", [work]):
             return (work.variant.policy or self.policy)(work.candidates, work.features)
+
+
+def beside(work: Callable[[], Made]) -> "Future[Made]":
+    """Does something on a thread of its own, a daemon: one that hangs must not keep the program."""
+    future: Future[Made] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # it goes to whoever waits
+            future.set_exception(error)
+
+    Thread(target=run, name="slow sources", daemon=True).start()
+    return future
 
 
 def shared(parts: Sequence[tuple[Mapping[str, Part], Work]]) -> list[tuple[str, Part, list[Work]]]:

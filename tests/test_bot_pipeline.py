@@ -109,6 +109,26 @@ def test_a_batch_is_answered_in_its_order_with_one_pass_through_each_part(log: S
     assert passes == ["source", "scorer"]
 
 
+def test_what_is_slow_runs_while_the_other_candidates_are_scored(log: SqlDialogStore) -> None:
+    scored, proposed = threading.Event(), threading.Event()
+
+    def slow(contexts: Sequence[Context]) -> list[list[Candidate]]:
+        assert scored.wait(60)
+        proposed.set()
+        return [[Candidate("A reply that took its time.", "generation", 0.0)] for _ in contexts]
+
+    def even(batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
+        assert proposed.is_set() == any(c.source == "generation" for _, candidates in batch for c in candidates)
+        scored.set()
+        return [[0.0] * len(candidates) for _, candidates in batch]
+
+    parts = pipeline(log, {"retrieval": says("Hello."), "generation": slow}, {"even": even})
+    parts.slow = frozenset({"generation"})
+    turn = only(parts.answer([ask(log, "hi")]))
+    assert {scored.candidate.source for scored in turn.decision.ranked} == {"retrieval", "generation"}
+    assert all(scored.features == {"even": 0.0} for scored in turn.decision.ranked)
+
+
 def test_no_batch_is_no_work(log: SqlDialogStore) -> None:
     assert pipeline(log, {"retrieval": says("Hello.")}).answer([]) == []
 

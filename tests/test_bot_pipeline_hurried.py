@@ -93,7 +93,7 @@ def test_a_turn_in_time_has_everything(log: SqlDialogStore) -> None:
     parts = Parts()
     (turn,) = answered(pipeline(log, parts).answer(said(log, "hi"), [0.1]))
     assert (turn.decision.reply, turn.versions) == (SLOW, {"generation": "g1", "policy": "w1"})
-    assert parts.scored == [[POOR, SLOW]]  # in one pass
+    assert parts.scored == [[POOR], [SLOW]]  # nothing is read twice
 
 
 def test_a_late_turn_to_which_the_others_have_nothing_to_say_waits_for_what_is_slow(log: SqlDialogStore) -> None:

@@ -59,6 +59,7 @@ def examine() -> Iterator[Check]:
         ("database", database, "Correct KITH_DATABASE_URL, or set KITH_DATA_DIR to a folder that can be written."),
         ("versions", versions, "Put the folder back, or `kith models rollback` that kind."),
         ("personas", personas, "Correct the file, KITH_PERSONA or KITH_PERSONAS_DIR."),
+        ("machine", machine, "Please report it with the name of your processor: float32 would be faster."),
         ("retriever", retriever, "Run `make run` again, or correct KITH_RETRIEVER; KITH_RETRIEVED=0 does without it."),
         ("generator", generator, "Correct KITH_GENERATOR or KITH_REMOTE_URL; KITH_CANDIDATES=0 does without it."),
         ("ranker", ranker, "Correct KITH_RANKER, or make one by `kith train ranker`."),
@@ -134,6 +135,18 @@ def personas(settings: Settings) -> str:
 
     found = load_personas(settings.personas_dir)
     return f"{', '.join(found)}; new chats: {known_persona(found, settings.persona)}"
+
+
+def machine(settings: Settings) -> str:
+    """Says in which number format the models compute here, and tries whether it is a fast one."""
+    from bot.assemble import set_up_libraries
+    from generation.place import tried
+
+    set_up_libraries(settings)
+    said, fine = tried()
+    if not fine:
+        raise Unfit(f"{said}.")
+    return said
 
 
 def retriever(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from generation.decoding import Decoder, branches
+from generation.place import place
 from generation.prompt import PLAIN_STOP
 from generation.rendering import Rendering
 from generation.sampling import GeneratorError, Sample, Sampling, distinct, tidy
@@ -117,16 +118,6 @@ class GptGenerator:
         finished = ids[-1] in self._ends() or self._stopped(ids)
         shown = tidy(text if self.tokenizer.chat_template else text.split(PLAIN_STOP)[0], finished)
         return Sample(shown, fmean(log_probabilities), finished)
-
-
-def place() -> tuple[str, torch.dtype]:
-    """Device and number format of this machine: bf16 on a GPU and on CPUs that compute in it, else float32 (emulated
-    bf16 was measured 2 to 3 times slower than float32)."""
-    if torch.cuda.is_available():
-        return "cuda", torch.bfloat16
-    if torch.backends.mps.is_available():
-        return "mps", torch.float16
-    return "cpu", torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
 
 
 def made(folder: Path) -> str:

@@ -8,7 +8,7 @@ import torch
 from tiny import learn, save
 from transformers import BloomConfig, BloomForCausalLM, PreTrainedTokenizerBase
 
-from generation.generator import UNREPEATED, GptGenerator, made, place
+from generation.generator import UNREPEATED, GptGenerator, made
 from generation.prompt import as_chat, render
 from generation.sampling import GeneratorError, Sampling
 from storage.dialog import Candidate, Context, Message
@@ -167,8 +167,3 @@ def test_the_day_a_model_was_made_is_its_version(tmp_path: Path) -> None:
         made(tmp_path)
     (tmp_path / "training.json").write_text('{"made": "2026-11-20T12:00:00+00:00"}')
     assert made(tmp_path) == "2026-11-20"
-
-
-def test_this_machine_has_a_place_for_a_model() -> None:
-    device, dtype = place()
-    assert torch.zeros(1, device=device, dtype=dtype).dtype in (torch.float32, torch.bfloat16, torch.float16)

@@ -74,7 +74,7 @@ def ranker(
     base: Base = "",
     retriever: Annotated[str, typer.Option(help="Bi-encoder on whose vectors the ranker stands.", callback=model)] = "",
     epochs: Annotated[float, typer.Option(min=0, help="Over the votes.")] = 2.0,
-    batch: Annotated[int, typer.Option(min=1, help="Rated replies a step.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Rated replies a step.")] = 64,
     learning_rate: Annotated[float, typer.Option(min=0)] = 8e-5,
     head_rate: Annotated[float, typer.Option(min=0, help="Learning rate of what stands on the BERT.")] = 1e-3,
     minutes: Minutes = 0.0,

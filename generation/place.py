@@ -1,0 +1,46 @@
+"""Where a model runs, and in which number format."""
+
+import time
+
+import torch
+
+ROWS, INNER, OUTER = 64, 384, 1536
+"""A matrix product as Kith's models have many."""
+
+
+def place() -> tuple[str, torch.dtype]:
+    """Device and number format of this machine: bf16 on a GPU and on CPUs that compute in it, else float32 (emulated
+    bf16 was measured 2 to 3 times slower than float32)."""
+    if torch.cuda.is_available():
+        return "cuda", torch.bfloat16
+    if torch.backends.mps.is_available():
+        return "mps", torch.float16
+    return "cpu", torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
+
+
+def milliseconds_of_product(device: str, dtype: torch.dtype) -> float:
+    """How long such a product takes: the fastest of twenty."""
+    tokens = torch.ones(ROWS, INNER, device=device, dtype=dtype)
+    weights = torch.ones(OUTER, INNER, device=device, dtype=dtype)
+    seconds = []
+    for _ in range(20):
+        started = time.perf_counter()
+        float((tokens @ weights.T)[0, 0])  # waits for the device
+        seconds.append(time.perf_counter() - started)
+    return 1e3 * min(seconds)
+
+
+def tried() -> tuple[str, bool]:
+    """Says how fast this machine is in the number format of its place and in float32, and whether the first is not much
+    slower."""
+    device, chosen = place()
+    took = {dtype: milliseconds_of_product(device, dtype) for dtype in (chosen, torch.float32)}
+    speeds = ", ".join(f"{ms:.2f} ms in {name_of(dtype)}" for dtype, ms in took.items())
+    threads = f"{torch.get_num_threads()} threads"
+    said = f"{device}, {name_of(chosen)}, {threads}; a product of {ROWS} x {INNER} x {OUTER} takes {speeds}"
+    return said, took[chosen] <= 1.5 * took[torch.float32]
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """Such as bfloat16."""
+    return str(dtype).removeprefix("torch.")

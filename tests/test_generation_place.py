@@ -1,0 +1,30 @@
+"""Where a model runs: a number format that this machine computes in, and what is said of it."""
+
+import pytest
+import torch
+
+from generation import place as module
+from generation.place import place, tried
+
+
+def test_this_machine_has_a_place_for_a_model() -> None:
+    device, dtype = place()
+    assert torch.zeros(1, device=device, dtype=dtype).dtype in (torch.float32, torch.bfloat16, torch.float16)
+
+
+@pytest.mark.parametrize(("emulated", "fine"), [(0.3, True), (1.6, False)])
+def test_a_number_format_that_is_only_emulated_is_told(
+    monkeypatch: pytest.MonkeyPatch, emulated: float, fine: bool
+) -> None:
+    took = {torch.bfloat16: emulated, torch.float32: 0.8}
+    monkeypatch.setattr(module, "place", lambda: ("cpu", torch.bfloat16))
+    monkeypatch.setattr(module, "milliseconds_of_product", lambda device, dtype: took[dtype])
+    said, good = tried()
+    assert said.endswith(f"a product of 64 x 384 x 1536 takes {emulated:.2f} ms in bfloat16, 0.80 ms in float32")
+    assert good is fine
+
+
+def test_it_is_really_tried() -> None:
+    said, _ = tried()
+    assert "threads; a product of" in said
+    assert " 0.00 ms in float32" not in said

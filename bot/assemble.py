@@ -185,8 +185,12 @@ def on_one_core(source: Source) -> Source:
     are so small that a second core gains nothing (4 rows: 75 µs on one, 111 on two)."""
 
     def propose(contexts: Sequence[Context]) -> Sequence[Sequence[Candidate]]:
-        torch.set_num_threads(1)  # holds for the thread that calls it
-        return source(contexts)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # for this thread, and for those that begin to compute before it is undone
+        try:
+            return source(contexts)
+        finally:
+            torch.set_num_threads(threads)
 
     return propose
 

@@ -152,7 +152,7 @@ async def test_forged_buttons_are_answered_and_change_nothing(
         stolen = theirs["reply_markup"]["inline_keyboard"][0][0]["callback_data"]
         shown = zip(people, (reply, theirs), strict=True)
         places = [(person, str(message["message_id"])) for person, message in shown]
-        await api.until(lambda: all(store.turn_at(*place) for place in places))
+        await api.until(lambda: all(store.turn_at(*place) for place in places) and not store.updates_in_hand())
         before = [store.personal_data(person) for person in people]
         queries = [ann.forge(reply, data) for data in (*FORGED, stolen, stolen.replace("v:", "r:")[:-2])]
         await api.until(lambda: set(queries) <= set(api.answers))

@@ -39,7 +39,7 @@ from ranking.taste import STARTER as TASTE
 from ranking.taste import Taste, load_taste
 from ranking.toxicity import HubToxicity, Toxicity, load_toxicity
 from ranking.vectors import Encoder
-from storage.dialog import Asked, Candidate, Context, PoolEntry
+from storage.dialog import Asked, Context, PoolEntry
 from storage.store import SqlDialogStore
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
         sources["listening"] = Listener(retriever.encoder, seed).propose
         scorers["careless"] = retriever.careless
     if parts.generator:
-        sources["generation"], fixed["generation"] = on_one_core(parts.generator.propose), parts.generator.version
+        sources["generation"], fixed["generation"] = parts.generator.propose, parts.generator.version
     scorers["relevance"], scorers["ranker"] = relevance(parts.encoder), parts.ranker.score
     fixed["ranker"] = parts.ranker.version
     if parts.taste:
@@ -178,21 +178,6 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
         slow=SLOW,
         early=None if settings.exploration else settings.early,
     )
-
-
-def on_one_core(source: Source) -> Source:
-    """The same for a thread of its own, which leaves the other cores to what runs beside it: the products of decoding
-    are so small that a second core gains nothing (4 rows: 75 µs on one, 111 on two)."""
-
-    def propose(contexts: Sequence[Context]) -> Sequence[Sequence[Candidate]]:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # for this thread, and for those that begin to compute before it is undone
-        try:
-            return source(contexts)
-        finally:
-            torch.set_num_threads(threads)
-
-    return propose
 
 
 def warm_up(parts: Parts, pipeline: Pipeline) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 States: TypeAlias = list[tuple[torch.Tensor, torch.Tensor]]
@@ -90,13 +92,13 @@ class Prompts:
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes, self.bytes = most_bytes, 0
-        self.known: OrderedDict[bytes, tuple[torch.Tensor, States]] = OrderedDict()
+        self.known: OrderedDict[bytes, tuple[NDArray[np.intp], States]] = OrderedDict()
         self.lock = Lock()  # a batch that hung may end beside the one that took its place
 
     def longest(self, ids: Sequence[int]) -> States | None:
         """Of the beginning of these ids as much as any known prompt has; never all of them, since the last must be read
         to know what comes next."""
-        wanted = torch.tensor(ids[:-1], dtype=torch.int32)
+        wanted = np.array(ids[:-1])
         with self.lock:
             lengths = {key: shared(wanted, known) for key, (known, _) in self.known.items()}
             best = max(lengths, key=lengths.__getitem__, default=None)
@@ -107,12 +109,12 @@ class Prompts:
 
     def keep(self, ids: Sequence[int], states: States) -> None:
         """Remembers a prompt, in place of one that it continues."""
-        known = torch.tensor(ids, dtype=torch.int32)
+        known = np.array(ids)
         with self.lock:
             continued = [key for key, (old, _) in self.known.items() if shared(known, old) == len(old)]
             for key in continued:
                 self._drop(key)
-            self.known[known.numpy().tobytes()] = known, states
+            self.known[known.tobytes()] = known, states
             self.bytes += size(states)
             while self.bytes > self.most_bytes:
                 self._drop(next(iter(self.known)))
@@ -121,10 +123,10 @@ class Prompts:
         self.bytes -= size(self.known.pop(key)[1])
 
 
-def shared(one: torch.Tensor, other: torch.Tensor) -> int:
+def shared(one: NDArray[np.intp], other: NDArray[np.intp]) -> int:
     """How many ids two prompts begin with together."""
     length = min(len(one), len(other))
-    differ = (one[:length] != other[:length]).nonzero()
+    differ = np.flatnonzero(one[:length] != other[:length])
     return int(differ[0]) if len(differ) else length
 
 

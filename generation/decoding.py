@@ -177,7 +177,7 @@ class Decoder:
 
 
 @torch.inference_mode()
-def branches(decoder: Decoder, room: int) -> bool:
+def can_branch(decoder: Decoder, room: int) -> bool:
     """Whether a model minds the positions and the mask that it is given, as branches need, in prompts of up to `room`
     tokens: not one that counts positions by itself, looks back through a window, or remembers otherwise than by
     keys."""

@@ -15,8 +15,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from generation.decoding import Decoder, branches
-from generation.place import place
+from generation.decoding import Decoder, can_branch
+from generation.place import one_core, place
 from generation.prompt import PLAIN_STOP
 from generation.rendering import Rendering
 from generation.sampling import GeneratorError, Sample, Sampling, distinct, tidy
@@ -56,14 +56,17 @@ class GptGenerator:
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        decoder = Decoder(self.model, self.sampling, self._ends(), UNREPEATED, self._stopped)
-        self.decoder = decoder if branches(decoder, self.room) else None
+        own = self.model.generation_config.eos_token_id
+        self.ends = {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+        decoder = Decoder(self.model, self.sampling, self.ends, UNREPEATED, self._stopped)
+        self.decoder = decoder if can_branch(decoder, self.room) else None
         """None for models that only `generate` knows how to read."""
 
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
         """For each context the distinct, finished ones of `sampling.candidates` samples, all chats in one batch. The
         random numbers go on from turn to turn."""
-        return [distinct(samples, self.version) for samples in self.sample(contexts)]
+        with one_core():  # the pipeline scores other candidates beside it
+            return [distinct(samples, self.version) for samples in self.sample(contexts)]
 
     def sample(self, contexts: Sequence[Context]) -> list[list[Sample]]:
         """For each context all of its `sampling.candidates` samples, as they came."""
@@ -80,7 +83,7 @@ class GptGenerator:
         output = self.model.generate(**batch, generation_config=self._config(), tokenizer=self.tokenizer)
         new = output.sequences[:, batch["input_ids"].shape[1] :].tolist()
         scores = self.model.compute_transition_scores(output.sequences, output.logits, normalize_logits=True).tolist()
-        ends, pad = self._ends(), self.tokenizer.pad_token_id
+        ends, pad = self.ends, self.tokenizer.pad_token_id
         samples = []
         for ids, values in zip(new, scores, strict=True):
             lengths = (place + (token in ends) for place, token in enumerate(ids) if token in ends or token == pad)
@@ -98,16 +101,12 @@ class GptGenerator:
             top_p=self.sampling.top_p,
             top_k=0,
             no_repeat_ngram_size=UNREPEATED,
-            eos_token_id=sorted(self._ends()),
+            eos_token_id=sorted(self.ends),
             pad_token_id=self.tokenizer.pad_token_id,
             stop_strings=None if self.tokenizer.chat_template else [PLAIN_STOP],
             return_dict_in_generate=True,
             output_logits=True,
         )
-
-    def _ends(self) -> set[int]:
-        own = self.model.generation_config.eos_token_id
-        return {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
 
     def _stopped(self, ids: Sequence[int]) -> bool:
         """Whether a model without a chat template begins the next line."""
@@ -115,7 +114,7 @@ class GptGenerator:
 
     def _read(self, ids: Sequence[int], log_probabilities: Sequence[float]) -> Sample:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        finished = ids[-1] in self._ends() or self._stopped(ids)
+        finished = ids[-1] in self.ends or self._stopped(ids)
         shown = tidy(text if self.tokenizer.chat_template else text.split(PLAIN_STOP)[0], finished)
         return Sample(shown, fmean(log_probabilities), finished)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from generation.cache import shared
 from generation.generator import GptGenerator
 from generation.metrics import Reading, bits, read
 from storage.dialog import Context, Message
@@ -45,12 +46,5 @@ def _read(model: GptGenerator, context: Context, reply: str, room: int) -> tuple
 def _without_reply(whole: Reading, asked: Reading) -> Reading:
     """The same ids, of which those of the context alone are counted: its template may end otherwise by itself."""
     counted = whole.counted.copy()
-    counted[_shared(whole, asked) :] = False
+    counted[shared(whole.ids, asked.ids) :] = False
     return Reading(whole.ids, counted, asked.characters)
-
-
-def _shared(whole: Reading, asked: Reading) -> int:
-    """How many ids both begin with."""
-    length = min(len(whole.ids), len(asked.ids))
-    differ = np.flatnonzero(whole.ids[:length] != asked.ids[:length])
-    return int(differ[0]) if len(differ) else length

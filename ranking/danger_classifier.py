@@ -5,7 +5,6 @@ each counts once): whether somebody is in danger, of which kind, and whether it 
 ranking/fit_danger.py to lines that several people wrote, need no other model, and take a millisecond a message.
 """
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from ranking.danger_rules import LONGEST, pieces, plain
 from ranking.ngrams import hashed
 from ranking.pretrained import ModelError
+from ranking.vector_files import write_table
 
 STARTER = Path(__file__).parent / "starter" / "danger.safetensors"
 
@@ -84,10 +83,7 @@ class Classifier:
         limits = {
             f"{name}_{key}": f"{odds:.3f}" for name in ("sure", "perhaps") for key, odds in getattr(self, name).items()
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            save_file(tensors, Path(folder) / file.name, {"version": self.version, **limits})
-            (Path(folder) / file.name).replace(file)
+        write_table(file, tensors, {"version": self.version, **limits})
 
 
 @cache

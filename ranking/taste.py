@@ -5,7 +5,6 @@ minute on two cores: `kith train taste --votes RATINGS --out FILE`. The bot has 
 trained on votes of other dialogs, is the judge of `kith evaluate bot`.
 """
 
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from ranking.features import length, question
 from ranking.pretrained import ModelError
+from ranking.vector_files import write_table
 from ranking.vectors import Encoder
 from storage.corpora import CorpusError, RatedReply, held_back
 from storage.dialog import Candidate, Context
@@ -88,12 +87,9 @@ class Taste:
     def save(self, file: Path, facts: Mapping[str, str]) -> None:
         """Writes weights and facts, whole or not at all."""
         tensors = {
-            f"{n}.{k}": v.contiguous() for n, member in enumerate(self.members) for k, v in member.state_dict().items()
+            f"{n}.{k}": v.numpy() for n, member in enumerate(self.members) for k, v in member.state_dict().items()
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            save_file(tensors, Path(folder) / file.name, {"retriever": self.encoder.version, **facts})
-            (Path(folder) / file.name).replace(file)
+        write_table(file, tensors, {"retriever": self.encoder.version, **facts})
 
 
 def load_taste(file: Path, encoder: Encoder) -> Taste:

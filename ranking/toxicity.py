@@ -7,7 +7,6 @@ starter/; for another one they are fitted at the first start. A text classifier 
 """
 
 import logging
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from ranking.lines import read_lines
 from ranking.listener import replies
 from ranking.ngrams import hashed
 from ranking.pool import curated
 from ranking.pretrained import ModelError
+from ranking.vector_files import write_table
 from ranking.vectors import Encoder, Vectors
 from storage.dialog import Candidate, Context
 
@@ -71,10 +70,7 @@ class Toxicity:
     def save(self, file: Path) -> None:
         """Writes the weights, whole or not at all."""
         facts = {"retriever": self.encoder.version, "version": self.version}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            save_file({"weights": self.weights.astype(np.float16)}, Path(folder) / file.name, facts)
-            (Path(folder) / file.name).replace(file)
+        write_table(file, {"weights": self.weights.astype(np.float16)}, facts)
 
 
 class HubToxicity:

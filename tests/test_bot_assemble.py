@@ -12,9 +12,9 @@ import pytest
 import torch
 from fixed_answers import empty_log
 
-from bot.assemble import Parts, assemble, load_retriever, on_one_core, open_store, warm_up
+from bot.assemble import Parts, assemble, load_retriever, open_store, warm_up
 from bot.conversation import Conversation
-from bot.pipeline import Pipeline, beside
+from bot.pipeline import Pipeline
 from bot.running import open_bot
 from bot.settings import Settings
 from bot.taking_up import TEXTS_AT_ONCE
@@ -139,25 +139,6 @@ async def test_models_are_warm_before_anybody_is_heard_and_nothing_of_that_is_ke
         assert drawn == [False]
     with open_store(settings) as log:
         assert log.dialogs() == []
-
-
-def test_a_source_on_one_core_leaves_the_others_to_what_runs_beside_it() -> None:
-    used: list[int] = []
-
-    def source(contexts: Sequence[Context]) -> list[list[Candidate]]:
-        used.append(torch.get_num_threads())
-        raise RuntimeError("out of memory")
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        for _ in range(2):
-            beside(lambda: on_one_core(source)([])).exception()
-        assert used == [1, 1]
-        assert torch.get_num_threads() == 2
-        assert beside(torch.get_num_threads).result() == 2
-    finally:
-        torch.set_num_threads(before)
 
 
 async def test_a_pool_that_changes_while_the_bot_starts_is_taken_up(

@@ -1,5 +1,6 @@
 """Drawing tokens: branches of a row against each branch alone, what is kept of prompts, and the nucleus."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -12,7 +13,7 @@ from transformers import (
 )
 
 from generation.cache import Prompts, shared, size
-from generation.decoding import Branch, Decoder, branches, nucleus
+from generation.decoding import Branch, Decoder, can_branch, nucleus
 from generation.sampling import Sampling
 
 pytest_plugins = ("tiny",)
@@ -109,7 +110,7 @@ def test_what_is_kept_of_prompts_is_bounded_and_the_oldest_goes_first() -> None:
 
 
 def test_prompts_share_their_beginning() -> None:
-    one, other = torch.tensor([1, 2, 3]), torch.tensor([1, 2, 4, 5])
+    one, other = np.array([1, 2, 3]), np.array([1, 2, 4, 5])
     assert [shared(one, other), shared(one, one), shared(one, other[1:]), shared(one, one[:0])] == [2, 3, 0, 0]
 
 
@@ -120,14 +121,14 @@ def test_models_with_a_window_or_positions_of_their_own_have_no_branches(generat
     )  # fmt: skip
     torch.manual_seed(0)
     windowed = Decoder(MistralForCausalLM(config).eval(), GREEDY, (), 6)
-    assert not branches(windowed, 17)
-    assert branches(windowed, 16)
+    assert not can_branch(windowed, 17)
+    assert can_branch(windowed, 16)
     known = AutoModelForCausalLM.from_pretrained(generator_folder, dtype=torch.float32).eval()
-    assert branches(Decoder(known, GREEDY, (), 6), 100)
+    assert can_branch(Decoder(known, GREEDY, (), 6), 100)
     blind = random_model()
     forward = blind.forward
     blind.forward = lambda *a, position_ids=None, **k: forward(*a, **k)
-    assert not branches(Decoder(blind, GREEDY, (), 6), 100)
+    assert not can_branch(Decoder(blind, GREEDY, (), 6), 100)
 
 
 def test_a_branch_knows_what_would_make_a_run_come_twice() -> None:

@@ -1,10 +1,13 @@
-"""Where a model runs: a number format that this machine computes in, and what is said of it."""
+"""Where a model runs: how many cores it takes, a number format that this machine computes in, and what is said of
+it."""
+
+from threading import Thread
 
 import pytest
 import torch
 
 from generation import place as module
-from generation.place import place, tried
+from generation.place import one_core, place, tried
 
 
 def test_this_machine_has_a_place_for_a_model() -> None:
@@ -28,3 +31,24 @@ def test_it_is_really_tried() -> None:
     said, _ = tried()
     assert "threads; a product of" in said
     assert " 0.00 ms in float32" not in said
+
+
+def test_what_keeps_to_one_core_leaves_the_others_to_what_runs_beside_it() -> None:
+    used: list[int] = []
+
+    def decode() -> None:
+        with pytest.raises(RuntimeError), one_core():
+            used.append(torch.get_num_threads())
+            raise RuntimeError("out of memory")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for work in (decode, decode, lambda: used.append(torch.get_num_threads())):
+            thread = Thread(target=work)
+            thread.start()
+            thread.join()
+        assert used == [1, 1, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

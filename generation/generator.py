@@ -20,6 +20,7 @@ from generation.place import one_core, place
 from generation.prompt import PLAIN_STOP
 from generation.rendering import Rendering
 from generation.sampling import GeneratorError, Sample, Sampling, distinct, tidy
+from ranking.serving import pack
 from storage.dialog import Candidate, Context
 
 STARTER = Path(__file__).parent / "starter"
@@ -48,6 +49,7 @@ class GptGenerator:
         except Exception as error:  # a broken folder makes the libraries raise all kinds, the tokenizers plain ones
             raise GeneratorError(f"The generator {folder} cannot be loaded: {error}") from error
         self.model.eval()
+        pack(self.model)
         self.room = int(getattr(config, "max_position_embeddings", 2048)) - self.sampling.max_new_tokens
         if self.room < 8:
             raise GeneratorError(f"The generator {folder} has no room for {self.sampling.max_new_tokens} new tokens.")

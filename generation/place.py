@@ -6,18 +6,19 @@ from contextlib import contextmanager
 
 import torch
 
+from ranking.serving import serving_dtype
+
 ROWS, INNER, OUTER = 64, 384, 1536
 """A matrix product as Kith's models have many."""
 
 
 def place() -> tuple[str, torch.dtype]:
-    """Device and number format of this machine: bf16 on a GPU and on CPUs that compute in it, else float32 (emulated
-    bf16 was measured 2 to 3 times slower than float32)."""
+    """Device and number format of this machine."""
     if torch.cuda.is_available():
         return "cuda", torch.bfloat16
     if torch.backends.mps.is_available():
         return "mps", torch.float16
-    return "cpu", torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
+    return "cpu", serving_dtype()
 
 
 @contextmanager

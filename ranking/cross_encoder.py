@@ -25,8 +25,9 @@ from transformers import (
 from ranking.data import OWN
 from ranking.delta import has_delta, origin, with_delta
 from ranking.expected import SPREAD, ExpectedReply, expected_of, state_of
-from ranking.pretrained import ModelError, serving_dtype
+from ranking.pretrained import ModelError
 from ranking.reading import Read, read
+from ranking.serving import pack, serving_dtype
 from ranking.slices import in_slices
 from ranking.text import CUT_SIDE, PAIR_TOKENS
 
@@ -114,6 +115,7 @@ def load_cross_encoder(name: str) -> CrossEncoder | OtherCrossEncoder:
     if has_delta(name):
         model = begin_cross_encoder(name, ())
         model.bert.to(serving_dtype())
+        pack(model.bert)
         return model
     other, report = AutoModelForSequenceClassification.from_pretrained(
         name, dtype=serving_dtype(), output_loading_info=True, use_safetensors=True, trust_remote_code=False
@@ -122,6 +124,7 @@ def load_cross_encoder(name: str) -> CrossEncoder | OtherCrossEncoder:
         raise ModelError(f"{name} is no cross-encoder: it has no {min(report['missing_keys'])}.")
     if other.config.num_labels != 1:
         raise ModelError(f"The ranker {Path(name).name} has {other.config.num_labels} outputs: one is needed.")
+    pack(other)
     return OtherCrossEncoder(other, AutoTokenizer.from_pretrained(name, trust_remote_code=False)).eval()
 
 

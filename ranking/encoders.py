@@ -8,7 +8,8 @@ import torch
 
 from ranking.delta import has_delta, starter_version, trained_version
 from ranking.dialog_encoder import DECAY, LAGS, MESSAGE_TOKENS, DialogEncoder, load_dialog_encoder
-from ranking.pretrained import HUB_ID, SHA256, ModelError, serving_dtype
+from ranking.pretrained import HUB_ID, SHA256, ModelError
+from ranking.serving import pack, serving_dtype
 from ranking.vectors import Embed, Encoder, Vectors
 
 STARTER = Path(__file__).parent / "starter" / "retriever"
@@ -59,6 +60,7 @@ def encoder_of(model: DialogEncoder, version: str, caches: Sequence[Path] = ()) 
 def serving(model: DialogEncoder) -> DialogEncoder:
     """The same, in the number format of this machine."""
     model.bert.to(serving_dtype())
+    pack(model.bert)
     return model
 
 

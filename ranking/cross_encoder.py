@@ -26,7 +26,7 @@ from ranking.data import OWN
 from ranking.delta import has_delta, origin, with_delta
 from ranking.expected import SPREAD, ExpectedReply, expected_of, state_of
 from ranking.pretrained import ModelError
-from ranking.reading import Read, read
+from ranking.reading import Known, Read, read
 from ranking.serving import pack, serving_dtype
 from ranking.slices import in_slices
 from ranking.text import CUT_SIDE, PAIR_TOKENS
@@ -47,11 +47,14 @@ class CrossEncoder(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(READ, 1) for name in heads})
         self.expected: ExpectedReply | None = None
         """The network whose cosine is the relevance that this one is given; None: that of the retriever."""
+        self.known: Known | None = None
+        """The contexts of the last batch, where weights stay as they are: some candidates of a turn are scored while
+        others are still written."""
 
     def forward(self, batch: Sequence[tuple[str, Sequence[str]]], relevance: torch.Tensor) -> torch.Tensor:
         """Contexts with their replies in, shape (replies, heads) out, one context's after another's. `relevance`, shape
         (replies,): a cosine for each."""
-        parts = list(read(self.bert, self.tokenizer, batch))
+        parts = list(read(self.bert, self.tokenizer, batch, {} if self.known is None else self.known))
         if not parts:
             return torch.zeros(0, len(self.heads))
         numbers = torch.tensor([number for part in parts for number in part.numbers], device=self.bert.device)
@@ -116,6 +119,7 @@ def load_cross_encoder(name: str) -> CrossEncoder | OtherCrossEncoder:
         model = begin_cross_encoder(name, ())
         model.bert.to(serving_dtype())
         pack(model.bert)
+        model.known = {}
         return model
     other, report = AutoModelForSequenceClassification.from_pretrained(
         name, dtype=serving_dtype(), output_loading_info=True, use_safetensors=True, trust_remote_code=False

@@ -7,6 +7,7 @@ turn with 18 candidates of 14 tokens and a context of 54 costs 306 tokens, where
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch.nn import functional
@@ -39,10 +40,24 @@ class Tokens:
     ids: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class ReadContext:
+    """A context as it was read: for each layer keys and values, (heads, tokens, width), and the mean of the last one,
+    (width,)."""
+
+    layers: list[tuple[torch.Tensor, torch.Tensor]]
+    mean: torch.Tensor
+
+
+Known: TypeAlias = dict[tuple[int, ...], ReadContext]
+"""By the ids of contexts, what was read of them."""
+
+
 def read(
-    bert: BertModel, tokenizer: PreTrainedTokenizerBase, batch: Sequence[tuple[str, Sequence[str]]]
+    bert: BertModel, tokenizer: PreTrainedTokenizerBase, batch: Sequence[tuple[str, Sequence[str]]], known: Known
 ) -> Iterator[Read]:
-    """All replies of a batch, in no order. A long context loses its oldest tokens, a long reply its last ones."""
+    """All replies of a batch, in no order. A long context loses its oldest tokens, a long reply its last ones. Contexts
+    that are `known` are not read again; what was read is added."""
     contexts = [
         Tokens(number, tokenizer.encode(context, truncation=True, max_length=CONTEXT_TOKENS))
         for number, (context, replies) in enumerate(batch)
@@ -53,15 +68,50 @@ def read(
         said = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
         replies.append([Tokens(number + i, [*ids[: REPLY_TOKENS - 1], close]) for i, ids in enumerate(said)])
         number += len(said)
-    for some in of_like_length(contexts, CONTEXTS):
+    for gone in known.keys() - {tuple(context.ids) for context in contexts}:
+        del known[gone]
+    fresh = [context for context in contexts if tuple(context.ids) not in known]
+    seen = [context for context in contexts if tuple(context.ids) in known]
+    for some in (*of_like_length(fresh, CONTEXTS), *of_like_length(seen, CONTEXTS)):
         ids, there = filled(some, bert.device)
-        cache = DynamicCache()
-        last = bert(input_ids=ids, attention_mask=there, past_key_values=cache).last_hidden_state.float()
-        means = mean_of(last, there)
+        if tuple(some[0].ids) in known:
+            cache, means = joined([known[tuple(context.ids)] for context in some], ids.shape[1])
+        else:
+            cache = DynamicCache()
+            last = bert(input_ids=ids, attention_mask=there, past_key_values=cache).last_hidden_state.float()
+            means = mean_of(last, there)
+            known.update(parted(some, cache, means))
         rows = {reply.number: row for row, context in enumerate(some) for reply in replies[context.number]}
         for own in of_like_length([reply for context in some for reply in replies[context.number]], REPLIES):
             of = torch.tensor([rows[reply.number] for reply in own], device=bert.device)
             yield Read([reply.number for reply in own], means[of], *read_replies(bert, own, cache, there, of))
+
+
+def parted(contexts: Sequence[Tokens], cache: DynamicCache, means: torch.Tensor) -> Known:
+    """What was read of each, out of what was read of all."""
+    return {
+        tuple(context.ids): ReadContext(
+            [
+                (layer.keys[row, :, : len(context.ids)], layer.values[row, :, : len(context.ids)])
+                for layer in cache.layers
+            ],
+            means[row],
+        )
+        for row, context in enumerate(contexts)
+    }
+
+
+def joined(contexts: Sequence[ReadContext], longest: int) -> tuple[DynamicCache, torch.Tensor]:
+    """What was read of some contexts, side by side in `longest` places, and their means."""
+    cache = DynamicCache()
+    for number in range(len(contexts[0].layers)):
+        pairs = [context.layers[number] for context in contexts]
+        keys, values = (
+            torch.stack([functional.pad(each, (0, 0, 0, longest - each.shape[1])) for each in side])
+            for side in zip(*pairs, strict=True)
+        )
+        cache.update(keys, values, number)
+    return cache, torch.stack([context.mean for context in contexts])
 
 
 def read_replies(

@@ -98,6 +98,30 @@ def test_a_new_one_has_the_weights_of_its_bert_and_heads_that_know_nothing(bert_
     assert not torch.equal(scores(one), scores(other))
 
 
+def test_a_context_is_read_once_for_what_is_scored_one_after_the_other(ranker_folder: str) -> None:
+    model = ours(ranker_folder)
+    batch = [("hello there", ["good night", "the cat"]), ("it rains > tell me a joke please", ["a joke"])]
+    more = [("hello there", ["hello", "tell me a joke"]), ("the cat sleeps", ["good night"]), (batch[1][0], ["hello"])]
+    relevance = torch.zeros(4)
+    with torch.inference_mode():
+        expected = ours(ranker_folder).forward(more, relevance)
+        model.forward(batch, torch.zeros(3))
+        tokens = []
+        model.bert.embeddings.register_forward_hook(lambda _, __, made: tokens.append(made.shape[:2].numel()))
+        found = model.forward(more, relevance)
+        assert torch.allclose(found, expected, atol=1e-5)
+        assert model.known is not None and len(model.known) == 3
+        first = sum(tokens)
+        model.forward(more, relevance)
+    assert sum(tokens) - first < first
+
+
+def test_nothing_is_kept_of_a_model_that_is_trained(ranker_folder: str) -> None:
+    model = begin_cross_encoder(ranker_folder, ())
+    model.forward([("hello there", ["good night"])], torch.zeros(1))
+    assert model.known is None
+
+
 def test_it_reads_both_texts_their_likeness_the_closing_mark_and_the_relevance(ranker_folder: str) -> None:
     """Each text with its closing mark, the context with the opening one; the context does not see the reply."""
     model = ours(ranker_folder)

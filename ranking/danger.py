@@ -29,6 +29,9 @@ CALM = (
 )  # fmt: skip
 """What pool and listener say in those: names of situations and tones. Nothing that was generated is said."""
 
+HEARD = frozenset(f"listening.go_on/{number}" for number in (1, 4, 5, 6, 11, 12, 14, 15))
+"""What is said besides where it only may have been: that Kith hears, in words that would be right if it was."""
+
 UNLIKELY = -1.0
 """Log-odds below which the classifier contradicts a rule: the words are careful then. With the author left out, so are
 two thirds of the rules' false alarms in English and a third in Russian, and 10 and 5 % of what they find."""
@@ -91,9 +94,15 @@ def doubtful(context: Context) -> bool:
 def ungentle(batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
     """A scorer: 1 for what is not calm where one of the person's last messages was a sign of danger, or may have been,
     else 0."""
-    return [
-        [float(not (c.source in WRITTEN and c.origin.startswith(CALM))) for c in candidates]
-        if lately(context) or doubtful(context)
-        else [0.0] * len(candidates)
-        for context, candidates in batch
-    ]
+    return [[float(rough) for rough in uncalm(context, candidates)] for context, candidates in batch]
+
+
+def uncalm(context: Context, candidates: Sequence[Candidate]) -> list[bool]:
+    """Whether each candidate is out of place after what was said."""
+    if lately(context):
+        heard: frozenset[str] = frozenset()
+    elif doubtful(context):
+        heard = HEARD
+    else:
+        return [False] * len(candidates)
+    return [not (c.source in WRITTEN and (c.origin.startswith(CALM) or c.origin in heard)) for c in candidates]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from ranking.danger_rules import LONGEST, pieces, plain
+from ranking.danger_rules import LONGEST, pieces, plain, sentences
 from ranking.ngrams import hashed
 from ranking.pretrained import ModelError
 from ranking.vector_files import write_table
@@ -31,8 +31,12 @@ KINDS = ("self_harm", "abuse", "danger")
 LANGUAGES = ("en", "ru")
 
 PIECE, STEP = 250, 150
-"""Letters that are read at once, about as long as the longest lines that it is fitted to: in a page a sentence would
-drown."""
+"""Letters that are read at once, about as long as the longest lines that it is fitted to."""
+
+SENTENCE = 20
+"""Letters of the sentences that are read by themselves besides, in what is longer: among small talk they drown. Of 400
+lines of danger with eight sentences of chat before and after, 0.56 are found, 0.03 without; of 4,000 public messages of
+over 150 letters 0.0073 are taken for danger, 0.0070 without."""
 
 SHORT = 2000.0
 """Squared length that each text has besides its own, which is some 40 for a word and 9,000 for a line: a word or two
@@ -66,9 +70,10 @@ class Classifier:
 
     def guess(self, text: str) -> Guess:
         """Of the piece of a message that sounds most like danger."""
-        whole = plain(text[-LONGEST:])
-        guesses = [self.guess_piece(piece) for piece in pieces(whole, PIECE, STEP)]
-        return max(guesses, key=lambda guess: guess.odds)
+        parts = pieces(plain(text[-LONGEST:]), PIECE, STEP)
+        if len(parts) > 1:
+            parts += map(plain, sentences(text[-LONGEST:], SENTENCE))
+        return max(map(self.guess_piece, parts), key=lambda guess: guess.odds)
 
     def guess_piece(self, text: str) -> Guess:
         """Of a text as one."""

@@ -80,6 +80,17 @@ def pieces(text: str, length: int, step: int) -> list[str]:
     return [text[start : start + length] for start in range(0, max(1, len(text) - length + step), step)]
 
 
+def sentences(text: str, least: int) -> list[str]:
+    """The sentences and lines of a text, short ones with those before them: `least` letters each, but for the last."""
+    found, open_one = [], ""
+    for sentence in re.split(r"(?<=[.!?…])\s+|\n+", text):
+        open_one = f"{open_one} {sentence}".strip()
+        if len(open_one) >= least:
+            found.append(open_one)
+            open_one = ""
+    return [*found, open_one] if open_one else found
+
+
 def plain(text: str) -> str:
     """Words in lower case, one space apart: no punctuation, ё as е, signs that stand for letters as these (k1ll), runs
     of a letter as one (dieeee), and a word that was spelt out (d i e) as a word."""

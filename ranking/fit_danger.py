@@ -1,7 +1,8 @@
 """Fits the danger classifier (ranking/danger_classifier.py): `kith train danger`.
 
-Its thresholds are those at which few of the lines that only sound like danger, and few messages of the pool, are taken
-for it, when each author's lines, and each fifth of the pool's situations, are judged by what the others taught.
+Its thresholds are those at which few of the lines that only sound like danger, few messages of the pool and few of
+ordinary dialogs are taken for it, when each author's lines, and a share of the situations of pool and dialogs, are
+judged by what the others taught.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,40 +20,46 @@ from ranking.lines import Line, read_lines
 from ranking.ngrams import hashed
 from ranking.pool import curated
 from ranking.pool_index import DANGER
-from storage.corpora import CorpusError
+from storage.corpora import CorpusError, read_dialogs
 from storage.estimates import Estimate, share
 
 PENALTY = 30.0
 """C of the regressions. With an author left out, the AUC at 10 and at 30 differs by 0.001."""
 
-POOL_WEIGHT = 0.3
-"""What a message of the pool counts in fitting, of which there are twice as many as lines."""
+ORDINARY_WEIGHT = 0.3
+"""What a message of the pool or of a dialog counts in fitting, of which there are twice as many as lines."""
+
+GRAVE = ("low.crisis", "low.panic", "low.illness", "low.bullied")
+"""Situations of dialogs that are not ordinary."""
 
 NOW = "_now"
 """What the names of kinds end in whose danger is happening now."""
 
-SURE = (0.02, 0.005)
+SURE = (0.02, 0.003)
 """Which share of the lines that only sound like danger, and of ordinary messages, may be taken for it."""
 
-PERHAPS = (0.05, 0.015)
+PERHAPS = (0.06, 0.006)
 """The same for what may be danger, where only the tone changes."""
 
 NEVER = -1
 """The fold of what is always learnt from."""
 
 
-def fit_danger(files: Sequence[Path], more: Sequence[Path]) -> tuple[Classifier, dict[str, Estimate]]:
+def fit_danger(
+    files: Sequence[Path], more: Sequence[Path], dialogs: Sequence[Path] = ()
+) -> tuple[Classifier, dict[str, Estimate]]:
     """The classifier, and how it does on the lines of authors it did not see. Each of `files` is by another author;
-    `more` is learnt from only. Raises CorpusError."""
+    `more` is learnt from only, of `dialogs` what people say that is not GRAVE, as of the pool. Raises CorpusError."""
     if len(files) < 2:
         raise CorpusError("At least two files of lines are needed, each by another author: one is left out in turn.")
     parts = [read_lines(file) for file in (*files, *more)]
     lines = [line for part in parts for line in part]
     pool = {text: entry.id.rpartition("/")[0] for entry in curated() for text in entry.contexts}
+    pool = ordinary(dialogs) | pool
     danger = np.array([*(not line.fine for line in lines), *(name.startswith(DANGER) for name in pool.values())])
     language = np.array([*(line.language for line in lines), *("en" for _ in pool)])
     fold = folds([len(part) for part in parts], list(pool.values()), len(files))
-    counts = np.where(np.arange(len(danger)) < len(lines), 1.0, POOL_WEIGHT)
+    counts = np.where(np.arange(len(danger)) < len(lines), 1.0, ORDINARY_WEIGHT)
     rarity, rows = weighted([*(line.text for line in lines), *pool], len(lines))
     odds = left_out(rows, danger, counts, fold)
     ours = np.arange(len(danger)) < len(lines)
@@ -65,9 +72,20 @@ def fit_danger(files: Sequence[Path], more: Sequence[Path]) -> tuple[Classifier,
         np.concatenate([model.intercept_ for model in models]).astype(np.float32),
         sure,
         perhaps,
-        f"{len(lines)} lines, {len(pool)} messages of the pool",
+        f"{len(lines)} lines, {len(pool)} messages of pool and dialogs",
     )
     return made, figures(odds, danger, language, ours, sure, perhaps)
+
+
+def ordinary(dialogs: Sequence[Path]) -> dict[str, str]:
+    """What people say in the dialogs that are trained on and not GRAVE, and in which situation."""
+    read = (dialog for path in dialogs for dialog in read_dialogs(path) if dialog.split == "train")
+    return {
+        message.text: dialog.id.rpartition("/")[0]
+        for dialog in read
+        for message in dialog.messages
+        if message.role == "user" and not dialog.id.startswith(GRAVE)
+    }
 
 
 def folds(lengths: Sequence[int], situations: Sequence[str], authors: int) -> NDArray[np.intp]:

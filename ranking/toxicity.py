@@ -34,8 +34,8 @@ BUCKETS = 1 << 14
 PENALTY = 10.0
 """C of the regression. On the test lines 3 to 30 differ by less than their intervals."""
 
-LINE_WEIGHT, POOL_WEIGHT = 3.0, 0.3
-"""What a line counts in fitting, and what a reply of the pool does, of which there are twenty times as many."""
+LINE_WEIGHT, POOL_WEIGHT = 3.0, 1.0
+"""What a line counts in fitting, and what a reply of the pool does, of which there are three times as many."""
 
 HARMLESS = ("safe", "neutral", "non", "not", "no_", "normal", "ok", "clean", "label_0", "harmless", "fine")
 """What the names of a hub classifier's labels begin with that speak for a text."""

@@ -115,10 +115,9 @@ def test_what_is_guessed_is_met_with_careful_words_and_help_lines(log: SqlDialog
 
 def test_what_may_be_danger_is_met_with_a_question_and_without_help_lines(log: SqlDialogStore) -> None:
     parts = bot(log, says("Ha, here is a joke about a horse."))
-    text = "отдала кота соседке, мне он больше не понадобится"
-    turn = answer(parts, log, text)
+    turn = answer(parts, log, "i cleaned the flat so nobody has to")
     assert (turn.decision.reason, turn.decision.ranked[0].veto) == ("fallback", "ungentle")
-    assert turn.decision.reply in TEXTS.of("ru").moderated["doubtful"]
+    assert turn.decision.reply in TEXTS.of("en").moderated["doubtful"]
 
 
 def test_a_question_for_a_doctor_is_declined_rather_than_guessed_at(log: SqlDialogStore) -> None:

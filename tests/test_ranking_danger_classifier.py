@@ -6,6 +6,7 @@ import pytest
 
 from bot.cli import main
 from ranking.danger_classifier import KINDS, LANGUAGES, STARTER, Classifier, classifier, language_of
+from ranking.danger_rules import sentences
 from ranking.evaluate_safety import POOL, evaluate_safety
 from ranking.fit_danger import fit_danger
 from ranking.lines import read_lines
@@ -54,6 +55,16 @@ def test_in_a_long_message_the_piece_that_sounds_most_like_danger_counts() -> No
     assert shipped.guess(chat).odds < shipped.perhaps["en"]
     for whole in (text + chat, chat + text, chat + text + chat):
         assert shipped.guess(whole).odds >= shipped.perhaps["en"]
+
+
+def test_sentences_are_whole_and_the_short_ones_join_those_before_them() -> None:
+    assert sentences("Hm. Ok then. We had soup for dinner!\nand cake", 12) == [
+        "Hm. Ok then.",
+        "We had soup for dinner!",
+        "and cake",
+    ]
+    assert sentences("", 12) == []
+    assert sentences("no end at all", 12) == ["no end at all"]
 
 
 @pytest.mark.parametrize(

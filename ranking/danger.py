@@ -16,11 +16,9 @@ from storage.dialog import Candidate, Context
 KIND_OF = {"self_harm": "despair", "abuse": "violence", "danger": "threat"}
 """By the classifier's kinds, those of the rules."""
 
-GENTLE = 6
-"""Messages of the person after a sign of danger in which nobody jokes."""
-
-DOUBTFUL = 2
-"""The same for what may be danger: that message and the next."""
+GENTLE, GUESSED, DOUBTFUL = 6, 3, 2
+"""Messages of the person, that one included, in which nobody jokes: after a sign of danger, after one that is a guess,
+and after what may be danger. Who is in danger mostly says more of it, and then they are counted anew."""
 
 CALM = (
     "danger.", "grief.", "heart.", "mood.sad", "mood.lonely", "mood.anxious", "mood.scared",
@@ -80,9 +78,13 @@ def last_sign(said: Sequence[str]) -> Sign | None:
 
 
 def lately(context: Context) -> bool:
-    """Whether one of the person's last GENTLE messages was a sign of danger."""
+    """Whether one of the person's last GENTLE messages was a sign of danger, or one of the last GUESSED a guess."""
     said = context.said("user")
-    return any(last_sign(said[:end]) for end in range(max(1, len(said) - GENTLE + 1), len(said) + 1))
+    for back in range(min(GENTLE, len(said))):
+        found = last_sign(said[: len(said) - back])
+        if found and back < (GUESSED if found.guessed else GENTLE):
+            return True
+    return False
 
 
 def doubtful(context: Context) -> bool:

@@ -27,6 +27,9 @@ PROPOSED = 6
 FOR_QUESTIONS = "listening.question"
 """How the origins of replies begin that were written for questions."""
 
+FAREWELL = "listening.farewell"
+"""How the origins of replies begin with which it says goodbye."""
+
 SPREAD = 0.5
 """How much chance decides which are proposed, on the scale of the log-odds: without, all dialogs would be alike."""
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spoken import context, spoken
 
-from ranking.danger import DOUBTFUL, GENTLE, HEARD, doubtful, last_sign, lately, sign, ungentle
+from ranking.danger import DOUBTFUL, GENTLE, GUESSED, HEARD, doubtful, last_sign, lately, sign, ungentle
 from ranking.danger_rules import KINDS, by_rules, plain, rules
 from ranking.lines import Line, read_lines
 from ranking.listener import replies
@@ -169,6 +169,14 @@ def test_what_may_be_danger_is_met_calmly_for_a_message_more() -> None:
         heard = Context(spoken(*talk[:end]))
         assert not lately(heard)
         assert ungentle([(heard, [joke, calm, listens, approves])]) == [wanted]
+
+
+def test_a_guess_is_minded_for_fewer_messages_than_what_a_rule_knows() -> None:
+    guess = sign("i've overdosed on paperwork today")
+    assert guess is not None and guess.guessed
+    talk = ["i've overdosed on paperwork today", *(["Mm.", "we had soup"] * GUESSED)]
+    assert lately(Context(spoken(*talk[: 2 * GUESSED - 1])))
+    assert not lately(Context(spoken(*talk)))
 
 
 def test_what_only_listens_is_too_little_after_a_sign() -> None:

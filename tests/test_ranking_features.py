@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from spoken import context, spoken
 
 from ranking.features import (
+    IN_A_ROW,
     cheap_features,
     echo,
     evades,
@@ -171,15 +172,18 @@ def test_an_empty_dialog_has_neither_echo_nor_repetition() -> None:
     assert echo(Context(()), reply("hi")) == repetition(Context(()), reply("hi")) == 0
 
 
-def test_listening_is_counted_over_the_last_three_replies_and_for_the_listener_only() -> None:
-    first, second, third, *_ = (text for texts in replies().values() for text in texts)
-    said = ("a", first, "b", "Something else.", "c", second, "d", third, "e")
-    heard = [Context(spoken(*said[: 2 * turns + 1])) for turns in range(5)]
+def test_listening_is_counted_over_the_last_replies_and_for_the_listener_only() -> None:
+    heard = [text for texts in replies().values() for text in texts][:IN_A_ROW]
     listening, other = Candidate("x", "listening", 0.0), Candidate("x", "retrieval", 0.0)
-    assert [round(3 * listened(context, listening)) for context in heard] == [0, 1, 1, 2, 2]
-    assert {listened(context, other) for context in heard} == {0.0}
-    three = Context(spoken("a", first, "b", second, "c", third, "d"))
-    assert listened(three, listening) == 1
+
+    def after(*said: str) -> Context:
+        return Context(spoken("a", *(text for reply in said for text in (reply, "and"))))
+
+    counted = [listened(after("Something else.", *heard[:n]), listening) for n in range(IN_A_ROW + 1)]
+    assert [round(IN_A_ROW * share) for share in counted] == list(range(IN_A_ROW + 1))
+    assert listened(after(*heard, "Something else."), listening) < 1
+    assert listened(after(*heard), other) == 0
+    assert listened(after(*heard), Candidate("x", "listening", 0.0, "listening.farewell/1")) == 0
 
 
 @pytest.mark.parametrize(("text", "asks"), [("Why?", 1.0), ("Why? I see.", 1.0), ("I see.", 0.0), ("", 0.0)])

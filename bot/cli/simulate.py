@@ -77,8 +77,8 @@ def run(settings: "Settings", out: Path, plans: "Sequence[Plan]", minutes: float
 
     from tqdm import tqdm
 
-    from bot.simulation.learning import learn_once
-    from bot.simulation.results import read_round, write_round
+    from bot.simulation.learning import learn_once, talk
+    from bot.simulation.results import read_round, read_talked, write_round, write_talked
 
     started, loaded = time.monotonic(), None
     rounds: list[Round] = []
@@ -91,14 +91,22 @@ def run(settings: "Settings", out: Path, plans: "Sequence[Plan]", minutes: float
                     f"{minutes:g} minutes are over: type the same again to go on with seed {plan.seed}.", err=True
                 )
                 break
-            unfinished = out / f"{name}.unfinished"
+            unfinished, kept, heard = out / f"{name}.unfinished", out / f"{name}.talked", "heard.json"
             for folder in (unfinished, out / name):  # what was cut off, and other plans' rounds
                 shutil.rmtree(folder, ignore_errors=True)
+            own = settings.model_copy(update={"data_dir": unfinished})
             with tqdm(desc=f"seed {plan.seed}", unit=" turns", disable=None) as bar:
-                own = settings.model_copy(update={"data_dir": unfinished})
-                done, loaded = learn_once(own, plan, loaded, bar.update)
+                talked = read_talked(kept / heard, plan)
+                if talked is None:
+                    talked, loaded = talk(own, plan, loaded, bar.update)
+                    write_talked(unfinished / heard, talked)
+                    shutil.rmtree(kept, ignore_errors=True)
+                    unfinished.replace(kept)
+                shutil.copytree(kept, unfinished)  # learning that is cut off begins anew, talking does not
+                done, loaded = learn_once(own, talked, loaded, bar.update)
             unfinished.replace(out / name)
             write_round(out / f"{name}.json", done)
+            shutil.rmtree(kept)
         rounds.append(done)
     return rounds
 

@@ -48,6 +48,16 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Talked:
+    """What there is to learn from, of a plan, and where the world is by then."""
+
+    plan: Plan
+    heard: list[Heard]
+    day: int
+    talks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """What became of it. Approval is the share of replies that those who are no trolls like."""
 
@@ -75,21 +85,33 @@ def light(settings: Settings, out: Path) -> Settings:
     return settings.model_copy(update={"candidates": 0, "ranker": write_light_ranker(out / "light-ranker")})
 
 
-def learn_once(
+def talk(
     settings: Settings, plan: Plan, before: Loaded | None, watch: Callable[[int], object]
-) -> tuple[Round, Loaded]:
-    """One round in the empty data folder of the settings, and what served at its beginning, for the next one to
-    share."""
+) -> tuple[Talked, Loaded]:
+    """People talk in the empty data folder of the settings until there is enough to learn from. Also what served them,
+    for the next ones to share."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     (settings.data_dir / "salt").write_bytes(bytes(SALT_BYTES))  # of people who are none; the same each time
     with open_store(settings) as store:
-        shipped = before or load_promoted(settings, store)
-        shipped = replace(shipped, parts=replace(shipped.parts, settings=settings))
+        shipped = serving(settings, store, before)
         set_seed(plan.seed)
-        people = community(plan.seed, plan.people, plan.trolls, sorted(sayings()))
-        world = World(store, people, plan.seed)
+        world = world_of(store, plan)
         pipeline = pipeline_for(shipped.parts, world, plan.seed)
-        first = world.live(pipeline, plan.days, votes=plan.votes, watch=keeping(shipped.parts, watch))
+        heard = world.live(pipeline, plan.days, votes=plan.votes, watch=keeping(shipped.parts, watch))
+    return Talked(plan, heard, world.day, world.talks), shipped
+
+
+def learn_once(
+    settings: Settings, talked: Talked, before: Loaded | None, watch: Callable[[int], object]
+) -> tuple[Round, Loaded]:
+    """A round of learning from what people said in the data folder of the settings, and what served at its beginning,
+    for the next one to share."""
+    plan, first = talked.plan, talked.heard
+    with open_store(settings) as store:
+        shipped = serving(settings, store, before)
+        set_seed(plan.seed)
+        world = world_of(store, plan)
+        world.day, world.talks = talked.day, talked.talks
         poisoned = poisoned_verdict(settings, store, shipped, first, plan.seed) if plan.poison else None
         versions = learn(settings, store, shipped, plan.seed)
         verdict = gate(settings, store, versions, loaded=shipped)
@@ -101,6 +123,17 @@ def learn_once(
         second = world.live(after, plan.after or world.day, watch=keeping(now.parts, watch))
     gc.collect()
     return told(plan, first, second, verdict, poisoned), shipped
+
+
+def serving(settings: Settings, store: SqlDialogStore, before: Loaded | None) -> Loaded:
+    """What serves at the beginning, where it is loaded already with the settings of this folder."""
+    shipped = before or load_promoted(settings, store)
+    return replace(shipped, parts=replace(shipped.parts, settings=settings))
+
+
+def world_of(store: SqlDialogStore, plan: Plan) -> World:
+    """The world of a plan."""
+    return World(store, community(plan.seed, plan.people, plan.trolls, sorted(sayings())), plan.seed)
 
 
 def pipeline_for(parts: Parts, world: World, seed: int) -> Pipeline:

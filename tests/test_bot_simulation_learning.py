@@ -54,6 +54,8 @@ def test_a_round_learns_asks_the_gate_and_goes_on_and_is_not_run_again(
         assert 0 < done["before"]["low"] <= done["before"]["value"] <= done["before"]["high"] < 1
         assert done["gain"]["value"] == pytest.approx(done["after"]["value"] - done["before"]["value"])
         assert min(done["turns"]) > 20
+        assert (done["foretold"]["approval"] is None) == bool(done["foretold"]["why"])
+        assert all(0 < sure <= 1 for sure in done["foretold"]["sure"])
     models = out / "simulated-0" / "models"
     cards = {folder.name.partition("-")[0]: json.loads((folder / CARD).read_text()) for folder in models.iterdir()}
     assert cards.keys() == {"taste", "policy"}
@@ -68,6 +70,27 @@ def test_a_round_learns_asks_the_gate_and_goes_on_and_is_not_run_again(
     assert sorted(path.name for path in out.iterdir()) == [
         f"simulated-{seed}{end}" for seed in (0, 1) for end in ("", ".json")
     ]
+
+
+def test_who_is_cut_off_while_learning_goes_on_from_what_people_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*COMMAND, "--seeds", "1", "--demo", "--out", str(tmp_path / "world")]
+    assert main(command) == 0
+    (whole,) = told(capsys)
+    (tmp_path / "world" / "simulated-0.json").unlink()
+    with monkeypatch.context() as broken:
+        broken.setattr("bot.simulation.learning.gate", lambda *args, **named: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            main(command)
+    assert (tmp_path / "world" / "simulated-0.talked").is_dir()
+    with monkeypatch.context() as silent:
+        silent.setattr("bot.simulation.learning.talk", None)  # nobody talks again
+        assert main(command) == 0
+    (again,) = told(capsys)
+    assert again["before"] == whole["before"]
+    assert again["after"] == whole["after"]
+    assert sorted(path.name for path in (tmp_path / "world").iterdir()) == ["simulated-0", "simulated-0.json"]
 
 
 def test_load_counts_every_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,6 +122,7 @@ def show_rounds(rounds: "Sequence[Round]") -> None:
             r.turns[0],
             r.votes[0],
             r.before,
+            r.foretold.approval or "cannot be told",
             r.after,
             r.gain,
             "promoted" if r.passed else "refused",
@@ -129,13 +130,33 @@ def show_rounds(rounds: "Sequence[Round]") -> None:
         )
         for r in rounds
     ]
-    columns = ("#seed", "#trolls", "#turns", "#votes", "approval before", "after", "gain", "gate", "poisoned")
+    columns = (
+        "#seed",
+        "#trolls",
+        "#turns",
+        "#votes",
+        "approval before",
+        "foretold",
+        "after",
+        "gain",
+        "gate",
+        "poisoned",
+    )
     show_table(columns, rows)
     for r in rounds:
+        once, then = r.foretold.sure
         typer.echo(
-            f"seed {r.plan.seed}: 👍 of the votes {r.liked_votes[0]:.1%}, then {r.liked_votes[1]:.1%}. {r.figures}"
+            f"seed {r.plan.seed}: 👍 of the votes {r.liked_votes[0]:.1%}, then {r.liked_votes[1]:.1%}. The likeliest "
+            f"candidate was said with a probability of {once:.2f}, then {then:.2f}. {r.figures}"
         )
+        if r.foretold.why:
+            typer.echo(f"seed {r.plan.seed}: nothing is foretold. {r.foretold.why}")
     if len(rounds) > 1:
+        for name, values in (("before", [r.before.value for r in rounds]), ("after", [r.after.value for r in rounds])):
+            typer.echo(f"Approval {name}, over {len(rounds)} seeds: {over_seeds(values)}")
+        errors = [r.after.value - r.foretold.approval.value for r in rounds if r.foretold.approval]
+        if len(errors) == len(rounds):
+            typer.echo(f"After, less what was foretold: {over_seeds(errors)}")
         typer.echo(f"Gain over {len(rounds)} seeds: {over_seeds([r.gain.value for r in rounds])}")
 
 

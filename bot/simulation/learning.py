@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from bot.assemble import Parts, open_store, pipeline_of, set_seed
-from bot.from_log import train_from_log
+from bot.from_log import shipped_ratings, train_from_log
 from bot.gate import gate
 from bot.pipeline import Pipeline
 from bot.settings import Settings
+from bot.simulation.foretold import Foretold, foretell
 from bot.simulation.people import community
 from bot.simulation.speech import sayings
 from bot.simulation.world import Heard, World
@@ -73,6 +74,8 @@ class Round:
     passed: bool
     figures: str
     """What the gate measured."""
+    foretold: Foretold
+    """What the log of before says of the versions, to be held against what became true."""
     poisoned: bool | None
     """Whether the gate let the poisoned versions in; None: it was not asked."""
     poisoned_why: str = ""
@@ -115,6 +118,7 @@ def learn_once(
         poisoned = poisoned_verdict(settings, store, shipped, first, plan.seed) if plan.poison else None
         versions = learn(settings, store, shipped, plan.seed)
         verdict = gate(settings, store, versions, loaded=shipped)
+        foretold = foretell(settings, store, shipped, versions)
         if verdict.passed:
             facts = verdict.as_json()
             store.promote([Promotion(v.kind, v.name, "simulation", verdict=facts) for v in versions])
@@ -122,7 +126,7 @@ def learn_once(
         after = pipeline_for(now.parts, world, plan.seed + 1)
         second = world.live(after, plan.after or world.day, watch=keeping(now.parts, watch))
     gc.collect()
-    return told(plan, first, second, verdict, poisoned), shipped
+    return told(plan, (first, second), verdict, foretold, poisoned), shipped
 
 
 def serving(settings: Settings, store: SqlDialogStore, before: Loaded | None) -> Loaded:
@@ -154,6 +158,7 @@ def keeping(parts: Parts, watch: Callable[[int], object]) -> Callable[[int], obj
 def learn(settings: Settings, store: SqlDialogStore, loaded: Loaded, seed: int) -> list[Version]:
     """A taste, and the policy that goes with it, from the log."""
     encoder = loaded.parts.encoder
+    encoder.learn([text for r in shipped_ratings() for text in (r.reply, *(m.text for m in r.messages))])  # each time
     taste = train_from_log(settings, store, "taste", seed=seed, encoder=encoder)
     policy = train_from_log(settings, store, "policy", seed=seed, encoder=encoder, taste=taste.name)
     return [taste, policy]
@@ -186,21 +191,26 @@ def turned_round(store: SqlDialogStore, heard: Sequence[Heard]) -> Iterator[None
 
 
 def told(
-    plan: Plan, first: Sequence[Heard], second: Sequence[Heard], verdict: Verdict, poisoned: Verdict | None
+    plan: Plan,
+    heard: tuple[Sequence[Heard], Sequence[Heard]],
+    verdict: Verdict,
+    foretold: Foretold,
+    poisoned: Verdict | None,
 ) -> Round:
-    """The figures of a round."""
-    before, after, gain = approvals(first, second)
-    votes = [[reply.vote > 0 for reply in part if reply.vote] for part in (first, second)]
+    """The figures of a round, of what was heard before and afterwards."""
+    before, after, gain = approvals(*heard)
+    votes = [[reply.vote > 0 for reply in part if reply.vote] for part in heard]
     return Round(
         plan,
         before,
         after,
         gain,
-        (len(first), len(second)),
+        (len(heard[0]), len(heard[1])),
         (len(votes[0]), len(votes[1])),
         (share_of(votes[0]), share_of(votes[1])),
         verdict.passed,
         "; ".join([*(f"{figure.name} {figure.gain}" for figure in verdict.figures), *verdict.refusals]),
+        foretold,
         poisoned.passed if poisoned else None,
         "; ".join(poisoned.refusals) if poisoned else "",
     )

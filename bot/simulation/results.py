@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from bot.simulation.foretold import Foretold
 from bot.simulation.learning import Plan, Round, Talked
 from bot.simulation.people import community
 from bot.simulation.speech import sayings
@@ -39,7 +40,9 @@ def read_round(file: Path, plan: Plan) -> Round | None:
             return None
         estimates = {name: Estimate(**read[name]) for name in ("before", "after", "gain")}
         pairs = {name: tuple(read[name]) for name in ("turns", "votes", "liked_votes")}
-        return Round(**{**read, "plan": plan, **estimates, **pairs})
+        approval, sure = read["foretold"]["approval"], tuple(read["foretold"]["sure"])
+        foretold = Foretold(approval and Estimate(**approval), read["foretold"]["why"], sure)
+        return Round(**{**read, "plan": plan, **estimates, **pairs, "foretold": foretold})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,0 +1,70 @@
+"""What the log of before says of versions that did not talk yet, by off-policy evaluation, to be held against what
+became true.
+
+Of all its votes, most of which the versions learnt from: the newest 30 % alone are too few for a policy that is far
+from the one that was logged. So it may promise a little too much, and by how much is seen here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bot.gate import with_versions
+from bot.gate_features import Considered, features_of
+from bot.settings import Settings
+from bot.taking_up import Loaded
+from ranking.off_policy import SELF_NORMALISED, Ints, Log, chances, evaluate, log_of
+from ranking.safety import guarded
+from storage.dialog import Decision
+from storage.estimates import Estimate
+from storage.store import SqlDialogStore
+from storage.versions import Version
+from storage.voted import held_out
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """Of votes, not of what people felt: where many vote against what they feel, it is what the owner would see."""
+
+    approval: Estimate | None
+    """The share of 👍 that the versions would have had; None where the log cannot tell."""
+    why: str
+    """Why it cannot."""
+    sure: tuple[float, float]
+    """The mean probability of the likeliest candidate: as it was logged, and under the versions. How much is explored
+    at one temperature hangs on the weights."""
+
+
+def foretell(settings: Settings, store: SqlDialogStore, shipped: Loaded, versions: Sequence[Version]) -> Foretold:
+    """How these versions would have done on the replies that were voted on."""
+    after = with_versions(settings, store, shipped, versions)
+    with store.reading() as connection:
+        votes = held_out(connection, 1.0, None, settings.context_messages).votes
+    rows = [
+        Considered(vote, vote.turn.decision.ranked, vote.turn.decision.chosen, True)
+        for vote in votes
+        if vote.turn.decision.chosen is not None
+    ]
+    decisions = [again(row, found) for row, found in zip(rows, features_of(after, rows), strict=True)]
+    log = log_of(
+        (row.vote.turn.asked.dialog_id, decision, 1 if row.vote.liked else -1)
+        for row, decision in zip(rows, decisions, strict=True)
+    )
+    weights = guarded(after.parts.weights) if settings.safety == "on" else after.parts.weights
+    target = chances(log, weights, settings.exploration)
+    once, then = (float(np.maximum.reduceat(each, first_of(log)).mean()) for each in (log.drawn, target))
+    told = evaluate(log, target, "")
+    approval = told.figures[SELF_NORMALISED]["approval"] if told.figures else None
+    return Foretold(approval, told.refused, (once, then))
+
+
+def first_of(log: Log) -> Ints:
+    """The first candidate of each turn."""
+    return np.flatnonzero(np.diff(log.turn, prepend=-1))
+
+
+def again(row: Considered, features: Sequence[dict[str, float]]) -> Decision:
+    """What was decided, with the features as other models give them."""
+    ranked = (replace(scored, features=own) for scored, own in zip(row.candidates, features, strict=True))
+    return replace(row.vote.turn.decision, ranked=tuple(ranked))

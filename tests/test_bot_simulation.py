@@ -170,9 +170,9 @@ def test_a_round_is_read_again_for_the_same_plan_only(tmp_path: Path) -> None:
     write_round(tmp_path / "seed-1.json", done)
     assert read_round(tmp_path / "seed-1.json", Plan(1)) == done
     assert read_round(tmp_path / "seed-1.json", Plan(1, trolls=0.3)) is None
-    none = replace(done, foretold=Foretold(None, "The log has 2 votes.", (0.3, 0.4)))
-    write_round(tmp_path / "seed-1.json", none)
-    assert read_round(tmp_path / "seed-1.json", Plan(1)) == none
+    few = replace(done, foretold=Foretold(figure, "The log has 2 votes.", (0.3, 0.4)))
+    write_round(tmp_path / "seed-1.json", few)
+    assert read_round(tmp_path / "seed-1.json", Plan(1)) == few
     (tmp_path / "seed-1.json").write_text("{")
     assert read_round(tmp_path / "seed-1.json", Plan(1)) is None
 

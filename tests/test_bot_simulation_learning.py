@@ -9,7 +9,11 @@ import pytest
 from promoting import Owner
 
 from bot import from_log
+from bot.assemble import open_store
 from bot.cli import main
+from bot.settings import load_settings
+from bot.simulation.foretold import foretell
+from bot.simulation.learning import Plan, talk
 from bot.versions import CARD
 
 pytest_plugins = ("tiny", "promoting")
@@ -54,7 +58,7 @@ def test_a_round_learns_asks_the_gate_and_goes_on_and_is_not_run_again(
         assert 0 < done["before"]["low"] <= done["before"]["value"] <= done["before"]["high"] < 1
         assert done["gain"]["value"] == pytest.approx(done["after"]["value"] - done["before"]["value"])
         assert min(done["turns"]) > 20
-        assert (done["foretold"]["approval"] is None) == bool(done["foretold"]["why"])
+        assert 0 <= done["foretold"]["approval"]["value"] <= 1
         assert all(0 < sure <= 1 for sure in done["foretold"]["sure"])
     models = out / "simulated-0" / "models"
     cards = {folder.name.partition("-")[0]: json.loads((folder / CARD).read_text()) for folder in models.iterdir()}
@@ -70,6 +74,16 @@ def test_a_round_learns_asks_the_gate_and_goes_on_and_is_not_run_again(
     assert sorted(path.name for path in out.iterdir()) == [
         f"simulated-{seed}{end}" for seed in (0, 1) for end in ("", ".json")
     ]
+
+
+def test_of_what_served_the_log_foretells_what_it_saw(tmp_path: Path) -> None:
+    settings = load_settings().model_copy(update={"data_dir": tmp_path / "world"})
+    talked, loaded = talk(settings, Plan(0, people=24, days=3), None, int)
+    likes = [heard.vote > 0 for heard in talked.heard if heard.vote]
+    with open_store(settings) as store:
+        found = foretell(settings, store, loaded, [])
+    assert found.approval.value == pytest.approx(sum(likes) / len(likes))
+    assert found.sure[0] == pytest.approx(found.sure[1])
 
 
 def test_who_is_cut_off_while_learning_goes_on_from_what_people_said(

@@ -122,7 +122,7 @@ def show_rounds(rounds: "Sequence[Round]") -> None:
             r.turns[0],
             r.votes[0],
             r.before,
-            r.foretold.approval or "cannot be told",
+            r.foretold.approval,
             r.after,
             r.gain,
             "promoted" if r.passed else "refused",
@@ -149,14 +149,13 @@ def show_rounds(rounds: "Sequence[Round]") -> None:
             f"seed {r.plan.seed}: 👍 of the votes {r.liked_votes[0]:.1%}, then {r.liked_votes[1]:.1%}. The likeliest "
             f"candidate was said with a probability of {once:.2f}, then {then:.2f}. {r.figures}"
         )
-        if r.foretold.why:
-            typer.echo(f"seed {r.plan.seed}: nothing is foretold. {r.foretold.why}")
+        if r.foretold.doubt:
+            typer.echo(f"seed {r.plan.seed}: what was foretold is doubtful. {r.foretold.doubt}")
     if len(rounds) > 1:
         for name, values in (("before", [r.before.value for r in rounds]), ("after", [r.after.value for r in rounds])):
             typer.echo(f"Approval {name}, over {len(rounds)} seeds: {over_seeds(values)}")
-        errors = [r.after.value - r.foretold.approval.value for r in rounds if r.foretold.approval]
-        if len(errors) == len(rounds):
-            typer.echo(f"After, less what was foretold: {over_seeds(errors)}")
+        errors = [r.after.value - r.foretold.approval.value for r in rounds]
+        typer.echo(f"After, less what was foretold: {over_seeds(errors)}")
         typer.echo(f"Gain over {len(rounds)} seeds: {over_seeds([r.gain.value for r in rounds])}")
 
 

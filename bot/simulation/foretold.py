@@ -14,10 +14,10 @@ from bot.gate import with_versions
 from bot.gate_features import Considered, features_of
 from bot.settings import Settings
 from bot.taking_up import Loaded
-from ranking.off_policy import SELF_NORMALISED, Ints, Log, chances, evaluate, log_of
+from ranking.off_policy import Ints, Log, chances, evaluate, log_of
 from ranking.safety import guarded
 from storage.dialog import Decision
-from storage.estimates import Estimate
+from storage.estimates import Estimate, ratio
 from storage.store import SqlDialogStore
 from storage.versions import Version
 from storage.voted import held_out
@@ -27,10 +27,10 @@ from storage.voted import held_out
 class Foretold:
     """Of votes, not of what people felt: where many vote against what they feel, it is what the owner would see."""
 
-    approval: Estimate | None
-    """The share of 👍 that the versions would have had; None where the log cannot tell."""
-    why: str
-    """Why it cannot."""
+    approval: Estimate
+    """The share of 👍 that the versions would have had, self-normalised."""
+    doubt: str
+    """Why `kith evaluate off-policy` would not have said so, or ""."""
     sure: tuple[float, float]
     """The mean probability of the likeliest candidate: as it was logged, and under the versions. How much is explored
     at one temperature hangs on the weights."""
@@ -54,9 +54,9 @@ def foretell(settings: Settings, store: SqlDialogStore, shipped: Loaded, version
     weights = guarded(after.parts.weights) if settings.safety == "on" else after.parts.weights
     target = chances(log, weights, settings.exploration)
     once, then = (float(np.maximum.reduceat(each, first_of(log)).mean()) for each in (log.drawn, target))
-    told = evaluate(log, target, "")
-    approval = told.figures[SELF_NORMALISED]["approval"] if told.figures else None
-    return Foretold(approval, told.refused, (once, then))
+    weight = target[log.said] / log.drawn[log.said]
+    approval = ratio((weight * log.liked, weight), log.dialogs, least=0.0, most=1.0)
+    return Foretold(approval, evaluate(log, target, "").refused, (once, then))
 
 
 def first_of(log: Log) -> Ints:

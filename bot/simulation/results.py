@@ -40,8 +40,8 @@ def read_round(file: Path, plan: Plan) -> Round | None:
             return None
         estimates = {name: Estimate(**read[name]) for name in ("before", "after", "gain")}
         pairs = {name: tuple(read[name]) for name in ("turns", "votes", "liked_votes")}
-        approval, sure = read["foretold"]["approval"], tuple(read["foretold"]["sure"])
-        foretold = Foretold(approval and Estimate(**approval), read["foretold"]["why"], sure)
+        told = read["foretold"]
+        foretold = Foretold(Estimate(**told["approval"]), told["doubt"], tuple(told["sure"]))
         return Round(**{**read, "plan": plan, **estimates, **pairs, "foretold": foretold})
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -11,10 +11,12 @@ from promoting import Owner
 from bot import from_log
 from bot.assemble import open_store
 from bot.cli import main
+from bot.gate import HELD_OUT
 from bot.settings import load_settings
 from bot.simulation.foretold import foretell
 from bot.simulation.learning import Plan, talk
 from bot.versions import CARD
+from storage.voted import held_out
 
 pytest_plugins = ("tiny", "promoting")
 
@@ -79,9 +81,12 @@ def test_a_round_learns_asks_the_gate_and_goes_on_and_is_not_run_again(
 def test_of_what_served_the_log_foretells_what_it_saw(tmp_path: Path) -> None:
     settings = load_settings().model_copy(update={"data_dir": tmp_path / "world"})
     talked, loaded = talk(settings, Plan(0, people=24, days=3), None, int)
-    likes = [heard.vote > 0 for heard in talked.heard if heard.vote]
     with open_store(settings) as store:
         found = foretell(settings, store, loaded, [])
+        with store.reading() as connection:
+            newest = {vote.turn.id for vote in held_out(connection, HELD_OUT, None, 1).votes}
+    likes = [heard.vote > 0 for heard in talked.heard if heard.turn_id in newest]
+    assert 10 < len(likes) < sum(heard.vote != 0 for heard in talked.heard) / 2
     assert found.approval.value == pytest.approx(sum(likes) / len(likes))
     assert found.sure[0] == pytest.approx(found.sure[1])
 

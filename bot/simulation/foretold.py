@@ -1,8 +1,7 @@
 """What the log of before says of versions that did not talk yet, by off-policy evaluation, to be held against what
 became true.
 
-Of all its votes, most of which the versions learnt from: the newest 30 % alone are too few for a policy that is far
-from the one that was logged. So it may promise a little too much, and by how much is seen here.
+Of the votes that the versions did not learn from, as the gate's: of those that they learnt from a taste knows too much.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bot.gate import with_versions
+from bot.gate import HELD_OUT, learnt_until, with_versions
 from bot.gate_features import Considered, features_of
 from bot.settings import Settings
 from bot.taking_up import Loaded
@@ -37,10 +36,10 @@ class Foretold:
 
 
 def foretell(settings: Settings, store: SqlDialogStore, shipped: Loaded, versions: Sequence[Version]) -> Foretold:
-    """How these versions would have done on the replies that were voted on."""
+    """How these versions would have done on the newest replies that were voted on."""
     after = with_versions(settings, store, shipped, versions)
     with store.reading() as connection:
-        votes = held_out(connection, 1.0, None, settings.context_messages).votes
+        votes = held_out(connection, HELD_OUT, learnt_until([after]), settings.context_messages).votes
     rows = [
         Considered(vote, vote.turn.decision.ranked, vote.turn.decision.chosen, True)
         for vote in votes

@@ -25,12 +25,13 @@ from bot.personas import told
 from bot.settings import Settings, UserError
 from bot.versions import FILES, Card, add_version, new_version, served, with_promoted
 from storage.corpora import LoggedVote, RatedReply, held_back, read_ratings, read_votes
-from storage.dialog import now
+from storage.dialog import Decision, now
 from storage.export import Filters, count, export, load_salt, pseudonym
 from storage.redaction import redact
 from storage.signals import EXPLICIT, Disclosed, Signal, newest, read_signals
 from storage.store import SqlDialogStore
 from storage.versions import Version
+from storage.voted import held_out
 
 if TYPE_CHECKING:
     from ranking.vectors import Encoder
@@ -212,8 +213,10 @@ def train_policy(job: Job) -> dict[str, Any]:
     With the option `taste` they are for a new taste that learns from the same votes, and is promoted together with
     the policy: what it says of each vote is told by one that learnt from the others (stacking, Wolpert 1992), since of
     votes that it learnt from it knows too much. Of the shipped votes it knows nothing."""
+    from ranking.exploring import scale_for
     from ranking.fit import OF_LOG, fit_policy, save_fit, weight_beside
-    from ranking.policy import load_weights
+    from ranking.off_policy import log_of
+    from ranking.policy import Weights, load_weights
 
     signals = [signal for signal in job.learnt.signals if signal.features]
     shipped = list(read_votes(STARTER / "votes.jsonl.gz"))
@@ -229,9 +232,20 @@ def train_policy(job: Job) -> dict[str, Any]:
     own += [vote for file in job.votes for vote in read_votes(file)]
     weight = weight_beside(own, shipped, OF_LOG, SHIPPED_WEIGHTS)
     shipped = [replace(vote, weight=weight) for vote in shipped]
-    fit = fit_policy([*own, *shipped], OF_LOG, load_weights(Path(job.base) if job.base else None), job.seed)
-    save_fit(job.folder / FILES["policy"], replace(fit, weights=replace(fit.weights, version=job.folder.name)))
-    return {**fit.facts, "shipped_weight": weight, "weights": dict(fit.weights.weights)}
+    before = load_weights(Path(job.base) if job.base else None)
+    fit = fit_policy([*own, *shipped], OF_LOG, before, job.seed)
+    scale = scale_for(log_of(learnt_turns(job)), fit.weights, before, job.settings.exploration)
+    weights = {name: round(scale * value, 4) for name, value in fit.weights.weights.items()}
+    save_fit(job.folder / FILES["policy"], replace(fit, weights=Weights(job.folder.name, weights, before.vetoes)))
+    return {**fit.facts, "shipped_weight": weight, "scale": scale, "weights": weights}
+
+
+def learnt_turns(job: Job) -> list[tuple[str, Decision, int]]:
+    """The judged turns that are learnt from, as `log_of` takes them; of a new taste they know nothing yet."""
+    dialogs = {signal.rating.dialog_id for signal in job.learnt.signals}
+    with job.store.reading() as connection:
+        turns = [vote.turn for vote in held_out(connection, 1.0, None, 1).votes]
+    return [(t.asked.dialog_id, t.decision, 0) for t in turns if t.asked.dialog_id in dialogs and t.decision.ranked]
 
 
 def train_taste(job: Job) -> dict[str, Any]:

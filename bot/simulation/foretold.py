@@ -7,13 +7,12 @@ Of the votes that the versions did not learn from, as the gate's: of those that 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from bot.gate import HELD_OUT, learnt_until, with_versions
 from bot.gate_features import Considered, features_of
 from bot.settings import Settings
 from bot.taking_up import Loaded
-from ranking.off_policy import Ints, Log, chances, evaluate, log_of
+from ranking.exploring import sureness
+from ranking.off_policy import chances, evaluate, log_of
 from ranking.safety import guarded
 from storage.dialog import Decision
 from storage.estimates import Estimate, ratio
@@ -52,15 +51,10 @@ def foretell(settings: Settings, store: SqlDialogStore, shipped: Loaded, version
     )
     weights = guarded(after.parts.weights) if settings.safety == "on" else after.parts.weights
     target = chances(log, weights, settings.exploration)
-    once, then = (float(np.maximum.reduceat(each, first_of(log)).mean()) for each in (log.drawn, target))
+    once, then = (sureness(log, drawn) for drawn in (log.drawn, target))
     weight = target[log.said] / log.drawn[log.said]
     approval = ratio((weight * log.liked, weight), log.dialogs, least=0.0, most=1.0)
     return Foretold(approval, evaluate(log, target, "").refused, (once, then))
-
-
-def first_of(log: Log) -> Ints:
-    """The first candidate of each turn."""
-    return np.flatnonzero(np.diff(log.turn, prepend=-1))
 
 
 def again(row: Considered, features: Sequence[dict[str, float]]) -> Decision:

@@ -140,7 +140,7 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
     if retriever:
         sources["retrieval"] = retriever.propose
         sources["listening"] = Listener(retriever.encoder, seed).propose
-        scorers["careless"] = retriever.careless
+        scorers["careless"], scorers["nearest"] = retriever.careless, retriever.nearest
     if parts.generator:
         sources["generation"], fixed["generation"] = parts.generator.propose, parts.generator.version
     scorers["relevance"], scorers["ranker"] = relevance(parts.encoder), parts.ranker.score

@@ -205,7 +205,7 @@ def policy(settings: Settings) -> str:
     from ranking.safety import safety_features
 
     loaded = load_weights(settings.policy)
-    known = {*cheap_features(), *safety_features(), "relevance", "ranker", "taste", "careless", "toxic"}
+    known = {*cheap_features(), *safety_features(), "relevance", "ranker", "taste", "careless", "nearest", "toxic"}
     unknown = {*loaded.weights, *loaded.vetoes} - known
     if unknown:
         raise Unfit(f"Nothing computes the features {', '.join(sorted(unknown))}.")

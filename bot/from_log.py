@@ -25,12 +25,13 @@ from bot.personas import told
 from bot.settings import Settings, UserError
 from bot.versions import FILES, Card, add_version, new_version, served, with_promoted
 from storage.corpora import LoggedVote, RatedReply, held_back, read_ratings, read_votes
-from storage.dialog import now
+from storage.dialog import Decision, now
 from storage.export import Filters, count, export, load_salt, pseudonym
 from storage.redaction import redact
 from storage.signals import EXPLICIT, Disclosed, Signal, newest, read_signals
 from storage.store import SqlDialogStore
 from storage.versions import Version
+from storage.voted import held_out
 
 if TYPE_CHECKING:
     from ranking.vectors import Encoder
@@ -46,9 +47,9 @@ SHIPPED_SHARE = 0.1
 """Of the dialogs with shipped ratings, those that are mixed in: 4,551 of 47,369 ratings, which language models gave. A
 dozen votes change little beside them, of some thousands of people they are the smaller part, and all of them would take
 ten times as long."""
-SHIPPED_WEIGHT = 0.25
-"""What each of the 7,872 votes counts that the shipped policy was fitted to: together as much as 1,970 of people. They
-cost no time, so all of them are taken."""
+SHIPPED_WEIGHTS = (0.25, 0.05)
+"""What each of the 7,872 votes counts that the shipped policy was fitted to: together as much as 1,970 of people, or as
+394 where that tells people's better. They cost no time, so all of them are taken."""
 
 LEARNS_FROM: Mapping[str, str] = {"sft": "messages", "dpo": "preferences", "kto": "votes"}
 """Of each method of generation.tuning, the export that it learns from."""
@@ -167,7 +168,7 @@ def learn_from(settings: Settings, store: SqlDialogStore, kind: str) -> Learnt:
             "redacted": True,
             "implicit_weight": settings.implicit_weight,
             "votes_a_person": settings.votes_a_person,
-            **({"shipped_weight": SHIPPED_WEIGHT} if kind == "policy" else {"shipped_share": SHIPPED_SHARE}),
+            **({"shipped_share": SHIPPED_SHARE} if kind != "policy" else {}),
         },
         until=until.isoformat(),
         people=len({signal.rating.person for signal in kept}),
@@ -212,11 +213,13 @@ def train_policy(job: Job) -> dict[str, Any]:
     With the option `taste` they are for a new taste that learns from the same votes, and is promoted together with
     the policy: what it says of each vote is told by one that learnt from the others (stacking, Wolpert 1992), since of
     votes that it learnt from it knows too much. Of the shipped votes it knows nothing."""
-    from ranking.fit import OF_LOG, fit_policy, save_fit
-    from ranking.policy import load_weights
+    from ranking.exploring import scale_for
+    from ranking.fit import OF_LOG, fit_policy, save_fit, weight_beside
+    from ranking.off_policy import log_of
+    from ranking.policy import Weights, load_weights
 
     signals = [signal for signal in job.learnt.signals if signal.features]
-    shipped = [replace(vote, weight=SHIPPED_WEIGHT) for vote in read_votes(STARTER / "votes.jsonl.gz")]
+    shipped = list(read_votes(STARTER / "votes.jsonl.gz"))
     if job.options.get("taste"):
         from ranking.taste import told_by_others
 
@@ -226,10 +229,23 @@ def train_policy(job: Job) -> dict[str, Any]:
         shipped = [replace(vote, features={**vote.features, "taste": 0.0}) for vote in shipped]
     own = [LoggedVote(s.rating.dialog_id, s.features, s.rating.liked, s.rating.weight, s.rating.implicit)
            for s in signals]  # fmt: skip
-    more = [vote for file in job.votes for vote in read_votes(file)]
-    fit = fit_policy([*own, *more, *shipped], OF_LOG, load_weights(Path(job.base) if job.base else None), job.seed)
-    save_fit(job.folder / FILES["policy"], replace(fit, weights=replace(fit.weights, version=job.folder.name)))
-    return {**fit.facts, "weights": dict(fit.weights.weights)}
+    own += [vote for file in job.votes for vote in read_votes(file)]
+    weight = weight_beside(own, shipped, OF_LOG, SHIPPED_WEIGHTS)
+    shipped = [replace(vote, weight=weight) for vote in shipped]
+    before = load_weights(Path(job.base) if job.base else None)
+    fit = fit_policy([*own, *shipped], OF_LOG, before, job.seed)
+    scale = scale_for(log_of(learnt_turns(job)), fit.weights, before, job.settings.exploration)
+    weights = {name: round(scale * value, 4) for name, value in fit.weights.weights.items()}
+    save_fit(job.folder / FILES["policy"], replace(fit, weights=Weights(job.folder.name, weights, before.vetoes)))
+    return {**fit.facts, "shipped_weight": weight, "scale": scale, "weights": weights}
+
+
+def learnt_turns(job: Job) -> list[tuple[str, Decision, int]]:
+    """The judged turns that are learnt from, as `log_of` takes them; of a new taste they know nothing yet."""
+    dialogs = {signal.rating.dialog_id for signal in job.learnt.signals}
+    with job.store.reading() as connection:
+        turns = [vote.turn for vote in held_out(connection, 1.0, None, 1).votes]
+    return [(t.asked.dialog_id, t.decision, 0) for t in turns if t.asked.dialog_id in dialogs and t.decision.ranked]
 
 
 def train_taste(job: Job) -> dict[str, Any]:

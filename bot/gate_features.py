@@ -31,6 +31,7 @@ COMPUTED_BY: Mapping[str, tuple[str, str]] = {
     "toxic": ("toxicity", "toxicity"),
     "relevance": ("retrieval", "encoder"),
     "careless": ("retrieval", "retriever"),
+    "nearest": ("retrieval", "retriever"),
 }
 """Of features that a model computes: what the turns of the log call its version, and which of the parts it is."""
 

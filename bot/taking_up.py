@@ -37,6 +37,7 @@ STANDS_ON: Mapping[str, str] = {
     "listening": "retriever",
     "relevance": "retriever",
     "careless": "retriever",
+    "nearest": "retriever",
     "toxic": "retriever",
 }
 """Of each source, each scorer that needs a model, and the policy: the kind of model that it is."""

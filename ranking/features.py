@@ -56,6 +56,11 @@ def length(context: Context, candidate: Candidate) -> float:
     return math.log1p(len(candidate.text.split()))
 
 
+def length_squared(context: Context, candidate: Candidate) -> float:
+    """The square of `length`: what people like best is neither the shortest nor the longest."""
+    return length(context, candidate) ** 2
+
+
 def question(context: Context, candidate: Candidate) -> float:
     """1 when it asks something, else 0."""
     return float("?" in candidate.text)
@@ -152,6 +157,7 @@ def cheap_features() -> dict[str, Feature]:
         "evades": evades,
         "question": question,
         "length": length,
+        "length_squared": length_squared,
         "repetition": repetition,
         "echo": echo,
         "rejected": rejected,

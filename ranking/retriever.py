@@ -48,6 +48,12 @@ class Retriever:
         """`lists`: as `build_index` takes them."""
         self.encoder, self.top_k, self.threshold = encoder, top_k, threshold
         self.index = build_index(entries, encoder, lists)
+        self.situations = {
+            entry.id: situation
+            for entry, situation in zip(self.index.entries, self.index.situation.tolist(), strict=True)
+            if entry.contexts
+        }
+        """Of each entry that has contexts the number of its situation, by the entry's id."""
 
     @property
     def version(self) -> str:
@@ -75,6 +81,21 @@ class Retriever:
             ]
             for danger, grief, (_, candidates) in zip(serious, sad, batch, strict=True)
         ]
+
+    def nearest(self, batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
+        """A scorer: the likeness of the last message to the nearest one that a reply was written for, 0 where there is
+        none. The similarity, a mean of three and of the whole context, tells less whether this very thing was meant."""
+        last = self.encoder.liken(self.encoder.encode([context.last for context, _ in batch]))
+        return [self._nearest(row, candidates) for row, (_, candidates) in zip(last, batch, strict=True)]
+
+    def _nearest(self, last: Vectors, candidates: Sequence[Candidate]) -> list[float]:
+        found = [self.situations.get(c.origin) if c.source == "retrieval" else None for c in candidates]
+        numbers = np.unique(np.array([number for number in found if number is not None], np.intp))
+        rows, place = self.index.contexts_of.of(numbers)
+        best = np.full(len(numbers), -np.inf, np.float32)
+        np.maximum.at(best, place, self.index.contexts.vectors(rows) @ last)
+        likeness = dict(zip(numbers.tolist(), best.tolist(), strict=True))
+        return [0.0 if number is None else likeness[number] for number in found]
 
     def _best(self, search: Search, asked: int, danger: bool) -> list[Candidate]:
         """Situations are looked at, the nearest first, until none that is left can hold a better reply."""

@@ -1,6 +1,8 @@
 """The simulated world: the same seed is the same world, a troll is a troll, and people approve of what they like."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,10 @@ import pytest
 from fixed_answers import empty_log
 
 from bot.pipeline import Pipeline
-from bot.simulation.learning import Plan, Round, approvals, turned_round
+from bot.simulation.foretold import Foretold
+from bot.simulation.learning import Plan, Round, Talked, approvals, turned_round
 from bot.simulation.people import SimulatedPerson, community
-from bot.simulation.results import over_seeds, read_round, write_round
+from bot.simulation.results import over_seeds, read_round, read_talked, write_round, write_talked
 from bot.simulation.rule import log_odds
 from bot.simulation.speech import Saying, sayings, typed
 from bot.simulation.world import Heard, World, cast_by
@@ -162,10 +165,14 @@ def test_a_message_is_typed_in_one_other_way() -> None:
 
 def test_a_round_is_read_again_for_the_same_plan_only(tmp_path: Path) -> None:
     figure = Estimate(0.5, 0.4, 0.6)
-    done = Round(Plan(1), figure, figure, figure, (10, 11), (2, 3), (0.5, 0.6), True, "AUC", None)
+    told = Foretold(figure, "", (0.3, 0.4))
+    done = Round(Plan(1), figure, figure, figure, (10, 11), (2, 3), (0.5, 0.6), True, "AUC", told, None)
     write_round(tmp_path / "seed-1.json", done)
     assert read_round(tmp_path / "seed-1.json", Plan(1)) == done
     assert read_round(tmp_path / "seed-1.json", Plan(1, trolls=0.3)) is None
+    few = replace(done, foretold=Foretold(figure, "The log has 2 votes.", (0.3, 0.4)))
+    write_round(tmp_path / "seed-1.json", few)
+    assert read_round(tmp_path / "seed-1.json", Plan(1)) == few
     (tmp_path / "seed-1.json").write_text("{")
     assert read_round(tmp_path / "seed-1.json", Plan(1)) is None
 
@@ -174,3 +181,15 @@ def test_the_interval_over_seeds_is_students() -> None:
     found = over_seeds([0.1, 0.2, 0.3])
     assert found.value == pytest.approx(0.2)
     assert found.high - found.value == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-3)
+
+
+def test_what_people_heard_is_read_again_for_who_would_have_heard_the_same(tmp_path: Path) -> None:
+    plan = Plan(1, people=3, poison=True)
+    people = community(1, 3, 0.0, sorted(sayings()))
+    heard = [Heard(people[2], "turn", datetime(2026, 1, 5, tzinfo=UTC), "retrieval", 0.25, -1)]
+    write_talked(tmp_path / "heard.json", Talked(plan, heard, 4, 9))
+    assert read_talked(tmp_path / "heard.json", plan) == Talked(plan, heard, 4, 9)
+    longer = Plan(1, people=3, after=2)
+    assert read_talked(tmp_path / "heard.json", longer) == Talked(longer, heard, 4, 9)
+    assert read_talked(tmp_path / "heard.json", Plan(1, people=3, trolls=0.5)) is None
+    assert read_talked(tmp_path / "none.json", plan) is None

@@ -9,8 +9,14 @@ import pytest
 from promoting import Owner
 
 from bot import from_log
+from bot.assemble import open_store
 from bot.cli import main
+from bot.gate import HELD_OUT
+from bot.settings import load_settings
+from bot.simulation.foretold import foretell
+from bot.simulation.learning import Plan, talk
 from bot.versions import CARD
+from storage.voted import held_out
 
 pytest_plugins = ("tiny", "promoting")
 
@@ -54,6 +60,8 @@ def test_a_round_learns_asks_the_gate_and_goes_on_and_is_not_run_again(
         assert 0 < done["before"]["low"] <= done["before"]["value"] <= done["before"]["high"] < 1
         assert done["gain"]["value"] == pytest.approx(done["after"]["value"] - done["before"]["value"])
         assert min(done["turns"]) > 20
+        assert 0 <= done["foretold"]["approval"]["value"] <= 1
+        assert all(0 < sure <= 1 for sure in done["foretold"]["sure"])
     models = out / "simulated-0" / "models"
     cards = {folder.name.partition("-")[0]: json.loads((folder / CARD).read_text()) for folder in models.iterdir()}
     assert cards.keys() == {"taste", "policy"}
@@ -68,6 +76,40 @@ def test_a_round_learns_asks_the_gate_and_goes_on_and_is_not_run_again(
     assert sorted(path.name for path in out.iterdir()) == [
         f"simulated-{seed}{end}" for seed in (0, 1) for end in ("", ".json")
     ]
+
+
+def test_of_what_served_the_log_foretells_what_it_saw(tmp_path: Path) -> None:
+    settings = load_settings().model_copy(update={"data_dir": tmp_path / "world"})
+    talked, loaded = talk(settings, Plan(0, people=24, days=3), None, int)
+    with open_store(settings) as store:
+        found = foretell(settings, store, loaded, [])
+        with store.reading() as connection:
+            newest = {vote.turn.id for vote in held_out(connection, HELD_OUT, None, 1).votes}
+    likes = [heard.vote > 0 for heard in talked.heard if heard.turn_id in newest]
+    assert 10 < len(likes) < sum(heard.vote != 0 for heard in talked.heard) / 2
+    assert found.approval.value == pytest.approx(sum(likes) / len(likes))
+    assert found.sure[0] == pytest.approx(found.sure[1])
+
+
+def test_who_is_cut_off_while_learning_goes_on_from_what_people_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*COMMAND, "--seeds", "1", "--demo", "--out", str(tmp_path / "world")]
+    assert main(command) == 0
+    (whole,) = told(capsys)
+    (tmp_path / "world" / "simulated-0.json").unlink()
+    with monkeypatch.context() as broken:
+        broken.setattr("bot.simulation.learning.gate", lambda *args, **named: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            main(command)
+    assert (tmp_path / "world" / "simulated-0.talked").is_dir()
+    with monkeypatch.context() as silent:
+        silent.setattr("bot.simulation.learning.talk", None)  # nobody talks again
+        assert main(command) == 0
+    (again,) = told(capsys)
+    assert again["before"] == whole["before"]
+    assert again["after"] == whole["after"]
+    assert sorted(path.name for path in (tmp_path / "world").iterdir()) == ["simulated-0", "simulated-0.json"]
 
 
 def test_load_counts_every_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ranking.fit import OF_REPLY, SPEAKING, as_votes, fit_policy, save_fit
+from ranking.fit import OF_REPLY, SPEAKING, as_votes, completed, fit_policy, save_fit, weight_beside
 from ranking.policy import ScoringPolicy, Weights, load_weights
 from ranking.ranker import CrossEncoderRanker
 from ranking.vectors import Encoder
@@ -128,3 +128,18 @@ def test_rated_replies_become_votes_with_the_features_that_they_have_by_themselv
     assert [vote.features["echo"] for vote in made] == [1, 0, 0]
     assert [vote.features["repetition"] for vote in made] == [0, 1, 0]
     assert len({vote.features["ranker"] for vote in made}) == 3
+
+
+def test_shipped_votes_count_less_where_people_vote_otherwise_and_else_as_much() -> None:
+    own = votes(400)
+    alike = [replace(vote, dialog_id=f"shipped {vote.dialog_id}") for vote in votes(600)]
+    against = [replace(vote, liked=not vote.liked) for vote in alike]
+    assert weight_beside(own, against, ("ranker", "echo", "noise"), (1.0, 0.05)) == 0.05
+    assert weight_beside(own, alike, ("ranker", "echo", "noise"), (1.0, 0.05)) == 1.0
+    assert weight_beside(own[:6], against, ("ranker", "echo", "noise"), (1.0, 0.05)) == 1.0
+
+
+def test_what_older_logs_lack_is_told_by_what_they_have() -> None:
+    found = completed({"length": 2.0, "similarity": 0.75})
+    assert (found["length_squared"], found["nearest"]) == (4.0, 0.75)
+    assert completed({"length": 2.0, "nearest": 0.5, "similarity": 0.75})["nearest"] == 0.5

@@ -169,7 +169,7 @@ def test_the_version_names_weights_and_temperature() -> None:
 
 def test_the_shipped_weights_name_features_that_exist_and_veto_what_must_not_be_said() -> None:
     weights = load_weights()
-    known = {*cheap_features(), "relevance", "ranker", "taste", "careless"}
+    known = {*cheap_features(), "relevance", "ranker", "taste", "careless", "nearest"}
     assert {*weights.weights, *weights.vetoes} <= known
     assert {"unsafe", "careless", "rejected", "repetition", "echo", "wordless"} <= set(weights.vetoes)
     assert all(0 < limit <= 1 for limit in weights.vetoes.values())

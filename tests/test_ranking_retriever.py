@@ -248,3 +248,17 @@ def test_nobody_smiles_at_somebody_who_mourns(encoder: Encoder) -> None:
     fine = [said("hello there"), said("my dog died", "a", "b", "c", "d", "e", "what shall we eat")]
     asked = [(context, candidates) for context in (*mourns, *fine)]
     assert retriever.careless(asked) == [[1, 1, 0, 0]] * 2 + [[0, 0, 0, 0]] * 2
+
+
+def test_the_nearest_is_of_the_last_message_and_of_what_a_reply_was_written_for(encoder: Encoder) -> None:
+    retriever = Retriever(POOL, encoder, threshold=ALWAYS)
+    context = said("what shall we eat", "Pizza!", "good morning")
+    (found,) = retriever.propose([context])
+    others = [Candidate("How are you?", "generation", 0.0), Candidate("Gone.", "retrieval", 0.5, "gone/1")]
+    nearest, nothing = retriever.nearest([(context, [*found, *others]), (said("hm"), [])])
+    near = dict(zip([candidate.origin for candidate in found], nearest, strict=False))
+    assert near["greeting/1"] == near["greeting/2"] == pytest.approx(1.0, abs=1e-3)
+    assert near["joke/1"] < 0.5
+    assert near["greeting/1"] > {candidate.origin: candidate.score for candidate in found}["greeting/1"]
+    assert nearest[-2:] == [0.0, 0.0]
+    assert nothing == []

@@ -77,8 +77,8 @@ def run(settings: "Settings", out: Path, plans: "Sequence[Plan]", minutes: float
 
     from tqdm import tqdm
 
-    from bot.simulation.learning import learn_once
-    from bot.simulation.results import read_round, write_round
+    from bot.simulation.learning import learn_once, talk
+    from bot.simulation.results import read_round, read_talked, write_round, write_talked
 
     started, loaded = time.monotonic(), None
     rounds: list[Round] = []
@@ -91,14 +91,22 @@ def run(settings: "Settings", out: Path, plans: "Sequence[Plan]", minutes: float
                     f"{minutes:g} minutes are over: type the same again to go on with seed {plan.seed}.", err=True
                 )
                 break
-            unfinished = out / f"{name}.unfinished"
+            unfinished, kept, heard = out / f"{name}.unfinished", out / f"{name}.talked", "heard.json"
             for folder in (unfinished, out / name):  # what was cut off, and other plans' rounds
                 shutil.rmtree(folder, ignore_errors=True)
+            own = settings.model_copy(update={"data_dir": unfinished})
             with tqdm(desc=f"seed {plan.seed}", unit=" turns", disable=None) as bar:
-                own = settings.model_copy(update={"data_dir": unfinished})
-                done, loaded = learn_once(own, plan, loaded, bar.update)
+                talked = read_talked(kept / heard, plan)
+                if talked is None:
+                    talked, loaded = talk(own, plan, loaded, bar.update)
+                    write_talked(unfinished / heard, talked)
+                    shutil.rmtree(kept, ignore_errors=True)
+                    unfinished.replace(kept)
+                shutil.copytree(kept, unfinished)  # learning that is cut off begins anew, talking does not
+                done, loaded = learn_once(own, talked, loaded, bar.update)
             unfinished.replace(out / name)
             write_round(out / f"{name}.json", done)
+            shutil.rmtree(kept)
         rounds.append(done)
     return rounds
 
@@ -114,6 +122,7 @@ def show_rounds(rounds: "Sequence[Round]") -> None:
             r.turns[0],
             r.votes[0],
             r.before,
+            r.foretold.approval,
             r.after,
             r.gain,
             "promoted" if r.passed else "refused",
@@ -121,13 +130,32 @@ def show_rounds(rounds: "Sequence[Round]") -> None:
         )
         for r in rounds
     ]
-    columns = ("#seed", "#trolls", "#turns", "#votes", "approval before", "after", "gain", "gate", "poisoned")
+    columns = (
+        "#seed",
+        "#trolls",
+        "#turns",
+        "#votes",
+        "approval before",
+        "foretold",
+        "after",
+        "gain",
+        "gate",
+        "poisoned",
+    )
     show_table(columns, rows)
     for r in rounds:
+        once, then = r.foretold.sure
         typer.echo(
-            f"seed {r.plan.seed}: 👍 of the votes {r.liked_votes[0]:.1%}, then {r.liked_votes[1]:.1%}. {r.figures}"
+            f"seed {r.plan.seed}: 👍 of the votes {r.liked_votes[0]:.1%}, then {r.liked_votes[1]:.1%}. The likeliest "
+            f"candidate was said with a probability of {once:.2f}, then {then:.2f}. {r.figures}"
         )
+        if r.foretold.doubt:
+            typer.echo(f"seed {r.plan.seed}: what was foretold is doubtful. {r.foretold.doubt}")
     if len(rounds) > 1:
+        for name, values in (("before", [r.before.value for r in rounds]), ("after", [r.after.value for r in rounds])):
+            typer.echo(f"Approval {name}, over {len(rounds)} seeds: {over_seeds(values)}")
+        errors = [r.after.value - r.foretold.approval.value for r in rounds]
+        typer.echo(f"After, less what was foretold: {over_seeds(errors)}")
         typer.echo(f"Gain over {len(rounds)} seeds: {over_seeds([r.gain.value for r in rounds])}")
 
 

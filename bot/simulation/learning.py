@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from bot.assemble import Parts, open_store, pipeline_of, set_seed
-from bot.from_log import train_from_log
+from bot.from_log import shipped_ratings, train_from_log
 from bot.gate import gate
 from bot.pipeline import Pipeline
 from bot.settings import Settings
+from bot.simulation.foretold import Foretold, foretell
 from bot.simulation.people import community
 from bot.simulation.speech import sayings
 from bot.simulation.world import Heard, World
@@ -48,6 +49,16 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Talked:
+    """What there is to learn from, of a plan, and where the world is by then."""
+
+    plan: Plan
+    heard: list[Heard]
+    day: int
+    talks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """What became of it. Approval is the share of replies that those who are no trolls like."""
 
@@ -63,6 +74,8 @@ class Round:
     passed: bool
     figures: str
     """What the gate measured."""
+    foretold: Foretold
+    """What the log of before says of the versions, to be held against what became true."""
     poisoned: bool | None
     """Whether the gate let the poisoned versions in; None: it was not asked."""
     poisoned_why: str = ""
@@ -75,24 +88,37 @@ def light(settings: Settings, out: Path) -> Settings:
     return settings.model_copy(update={"candidates": 0, "ranker": write_light_ranker(out / "light-ranker")})
 
 
-def learn_once(
+def talk(
     settings: Settings, plan: Plan, before: Loaded | None, watch: Callable[[int], object]
-) -> tuple[Round, Loaded]:
-    """One round in the empty data folder of the settings, and what served at its beginning, for the next one to
-    share."""
+) -> tuple[Talked, Loaded]:
+    """People talk in the empty data folder of the settings until there is enough to learn from. Also what served them,
+    for the next ones to share."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     (settings.data_dir / "salt").write_bytes(bytes(SALT_BYTES))  # of people who are none; the same each time
     with open_store(settings) as store:
-        shipped = before or load_promoted(settings, store)
-        shipped = replace(shipped, parts=replace(shipped.parts, settings=settings))
+        shipped = serving(settings, store, before)
         set_seed(plan.seed)
-        people = community(plan.seed, plan.people, plan.trolls, sorted(sayings()))
-        world = World(store, people, plan.seed)
+        world = world_of(store, plan)
         pipeline = pipeline_for(shipped.parts, world, plan.seed)
-        first = world.live(pipeline, plan.days, votes=plan.votes, watch=keeping(shipped.parts, watch))
+        heard = world.live(pipeline, plan.days, votes=plan.votes, watch=keeping(shipped.parts, watch))
+    return Talked(plan, heard, world.day, world.talks), shipped
+
+
+def learn_once(
+    settings: Settings, talked: Talked, before: Loaded | None, watch: Callable[[int], object]
+) -> tuple[Round, Loaded]:
+    """A round of learning from what people said in the data folder of the settings, and what served at its beginning,
+    for the next one to share."""
+    plan, first = talked.plan, talked.heard
+    with open_store(settings) as store:
+        shipped = serving(settings, store, before)
+        set_seed(plan.seed)
+        world = world_of(store, plan)
+        world.day, world.talks = talked.day, talked.talks
         poisoned = poisoned_verdict(settings, store, shipped, first, plan.seed) if plan.poison else None
         versions = learn(settings, store, shipped, plan.seed)
         verdict = gate(settings, store, versions, loaded=shipped)
+        foretold = foretell(settings, store, shipped, versions)
         if verdict.passed:
             facts = verdict.as_json()
             store.promote([Promotion(v.kind, v.name, "simulation", verdict=facts) for v in versions])
@@ -100,7 +126,18 @@ def learn_once(
         after = pipeline_for(now.parts, world, plan.seed + 1)
         second = world.live(after, plan.after or world.day, watch=keeping(now.parts, watch))
     gc.collect()
-    return told(plan, first, second, verdict, poisoned), shipped
+    return told(plan, (first, second), verdict, foretold, poisoned), shipped
+
+
+def serving(settings: Settings, store: SqlDialogStore, before: Loaded | None) -> Loaded:
+    """What serves at the beginning, where it is loaded already with the settings of this folder."""
+    shipped = before or load_promoted(settings, store)
+    return replace(shipped, parts=replace(shipped.parts, settings=settings))
+
+
+def world_of(store: SqlDialogStore, plan: Plan) -> World:
+    """The world of a plan."""
+    return World(store, community(plan.seed, plan.people, plan.trolls, sorted(sayings())), plan.seed)
 
 
 def pipeline_for(parts: Parts, world: World, seed: int) -> Pipeline:
@@ -121,6 +158,7 @@ def keeping(parts: Parts, watch: Callable[[int], object]) -> Callable[[int], obj
 def learn(settings: Settings, store: SqlDialogStore, loaded: Loaded, seed: int) -> list[Version]:
     """A taste, and the policy that goes with it, from the log."""
     encoder = loaded.parts.encoder
+    encoder.learn([text for r in shipped_ratings() for text in (r.reply, *(m.text for m in r.messages))])  # each time
     taste = train_from_log(settings, store, "taste", seed=seed, encoder=encoder)
     policy = train_from_log(settings, store, "policy", seed=seed, encoder=encoder, taste=taste.name)
     return [taste, policy]
@@ -153,21 +191,26 @@ def turned_round(store: SqlDialogStore, heard: Sequence[Heard]) -> Iterator[None
 
 
 def told(
-    plan: Plan, first: Sequence[Heard], second: Sequence[Heard], verdict: Verdict, poisoned: Verdict | None
+    plan: Plan,
+    heard: tuple[Sequence[Heard], Sequence[Heard]],
+    verdict: Verdict,
+    foretold: Foretold,
+    poisoned: Verdict | None,
 ) -> Round:
-    """The figures of a round."""
-    before, after, gain = approvals(first, second)
-    votes = [[reply.vote > 0 for reply in part if reply.vote] for part in (first, second)]
+    """The figures of a round, of what was heard before and afterwards."""
+    before, after, gain = approvals(*heard)
+    votes = [[reply.vote > 0 for reply in part if reply.vote] for part in heard]
     return Round(
         plan,
         before,
         after,
         gain,
-        (len(first), len(second)),
+        (len(heard[0]), len(heard[1])),
         (len(votes[0]), len(votes[1])),
         (share_of(votes[0]), share_of(votes[1])),
         verdict.passed,
         "; ".join([*(f"{figure.name} {figure.gain}" for figure in verdict.figures), *verdict.refusals]),
+        foretold,
         poisoned.passed if poisoned else None,
         "; ".join(poisoned.refusals) if poisoned else "",
     )

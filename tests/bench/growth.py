@@ -63,7 +63,7 @@ def by_pool(kith: Kith, sizes: Sizes) -> dict[str, list[float]]:
     for imported in sizes.pools:
         retriever = Retriever([*read_pool(kith.store), *made_up(imported)], scattered(kith), kith.settings.retrieved)
         sources = {**kith.pipeline.sources, "retrieval": retriever.propose}
-        scorers = {**kith.pipeline.scorers, "careless": retriever.careless}
+        scorers = {**kith.pipeline.scorers, "careless": retriever.careless, "nearest": retriever.nearest}
         entries = len(read_pool(kith.store)) + imported
         kiths[str(entries)] = replace(kith, pipeline=replace(kith.pipeline, sources=sources, scorers=scorers))
     return turns(kiths, places(kith.pipeline, sizes.growth_repeats + 1), "growth, pool")

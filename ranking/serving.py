@@ -40,15 +40,12 @@ def pack(model: nn.Module) -> None:
         return
     for module in list(model.modules()):
         for name, child in module.named_children():
-            if type(child) is nn.Linear and servable(child.weight):
-                setattr(module, name, PackedLinear(child.weight, child.bias))
-            elif type(child) is Conv1D and servable(child.weight):
-                setattr(module, name, PackedLinear(child.weight.T, child.bias))
-
-
-def servable(weight: torch.Tensor) -> bool:
-    """Whether weights are in the format and at the place that packing is for."""
-    return weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
+            if type(child) not in (nn.Linear, Conv1D):
+                continue
+            weight, bias = child.weight, child.bias
+            assert isinstance(weight, torch.Tensor) and not isinstance(bias, nn.Module)
+            if weight.dtype == torch.bfloat16 and weight.device.type == "cpu":
+                setattr(module, name, PackedLinear(weight.T if type(child) is Conv1D else weight, bias))
 
 
 @torch.inference_mode()

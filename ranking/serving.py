@@ -4,6 +4,7 @@ fastest."""
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers.pytorch_utils import Conv1D
 
 
 def serving_dtype() -> torch.dtype:
@@ -18,11 +19,12 @@ class PackedLinear(nn.Module):
     own for each product, which for a few rows is most of the work (1536 x 384 in bf16, 4 rows, one core: 82 µs, packed
     45; 64 rows: 476 and 388). The results are the same bits. torch.compile's freezing makes such layers as well."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """`weight` has the shape (out_features, in_features)."""
         super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
-        self.bias = None if linear.bias is None else linear.bias.detach()
+        self.out_features, self.in_features = weight.shape
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+        self.bias = None if bias is None else bias.detach()
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Shape (..., in_features) to (..., out_features)."""
@@ -32,14 +34,18 @@ class PackedLinear(nn.Module):
 
 def pack(model: nn.Module) -> None:
     """Packs the linear layers of a model that is not trained any more and stays where it is: those in bf16 on a
-    processor that computes in it. They must be plain ones, and a torch whose private functions are others leaves all as
-    it is."""
+    processor that computes in it, GPT-2's too, whose weights are the other way round. They must be plain ones, and a
+    torch whose private functions are others leaves all as it is."""
     if serving_dtype() != torch.bfloat16 or not can_pack():
         return
     for module in list(model.modules()):
         for name, child in module.named_children():
-            if type(child) is nn.Linear and child.weight.dtype == torch.bfloat16 and child.weight.device.type == "cpu":
-                setattr(module, name, PackedLinear(child))
+            if type(child) not in (nn.Linear, Conv1D):
+                continue
+            weight, bias = child.weight, child.bias
+            assert isinstance(weight, torch.Tensor) and not isinstance(bias, nn.Module)
+            if weight.dtype == torch.bfloat16 and weight.device.type == "cpu":
+                setattr(module, name, PackedLinear(weight.T if type(child) is Conv1D else weight, bias))
 
 
 @torch.inference_mode()
@@ -48,7 +54,7 @@ def can_pack() -> bool:
     linear = nn.Linear(64, 32, dtype=torch.bfloat16)
     rows = torch.randn(3, 64, dtype=torch.bfloat16)
     try:
-        found = PackedLinear(linear)(rows)
+        found = PackedLinear(linear.weight, linear.bias)(rows)
     except (AttributeError, RuntimeError, TypeError):
         return False
     return bool(torch.allclose(found, functional.linear(rows, linear.weight, linear.bias), atol=0.05))

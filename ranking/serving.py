@@ -33,7 +33,7 @@ class PackedLinear(nn.Module):
 
 
 def pack(model: nn.Module) -> None:
-    """Packs the linear layers of a model that is not trained any more and stays where it is: those in bf16 on a
+    """Packs the linear layers of a model that is not trained any more and stays as and where it is: those in bf16 on a
     processor that computes in it, GPT-2's too, whose weights are the other way round. They must be plain ones, and a
     torch whose private functions are others leaves all as it is."""
     if serving_dtype() != torch.bfloat16 or not can_pack():

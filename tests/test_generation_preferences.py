@@ -27,7 +27,7 @@ def judged() -> Judged:
 
 def test_what_a_model_knows_by_heart_is_likelier(generator_folder: str) -> None:
     model = GptGenerator(generator_folder, Sampling(1, 8))
-    found = log_probabilities(model.model.float(), model.rendering, judged(), "", "")
+    found = log_probabilities(model.model, model.rendering, judged(), "", "")
     told = figures(judged(), found, found, 0, 50)
     assert told["vote AUC"][0] == 1.0
     assert told["preference accuracy"][0] == 0.5

@@ -57,7 +57,8 @@ def set_up_libraries(settings: Settings) -> None:
     """Before models are loaded: no talk of theirs on the screen, and as many threads as the settings say."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    torch.set_num_threads(settings.threads if settings.threads else max(1, os.cpu_count() or 1))
+    if settings.threads or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(settings.threads or os.cpu_count() or 1)
 
 
 def set_seed(seed: int) -> None:

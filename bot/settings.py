@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     late_minutes: float = Field(
         60, gt=0, le=1_000_000, description="age of a message that gets an apology instead of a reply"
     )
-    threads: int = Field(0, ge=0, le=256, description="CPU threads of the models; 0: one a core")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads of the models; 0: OMP_NUM_THREADS, or one a core")
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$",
         description="how much is logged; DEBUG: people's words too, when something fails",

@@ -12,7 +12,7 @@ import pytest
 import torch
 from fixed_answers import empty_log
 
-from bot.assemble import Parts, assemble, load_retriever, open_store, warm_up
+from bot.assemble import Parts, assemble, load_retriever, open_store, set_up_libraries, warm_up
 from bot.conversation import Conversation
 from bot.pipeline import Pipeline
 from bot.running import open_bot
@@ -141,6 +141,23 @@ async def test_models_are_warm_before_anybody_is_heard_and_nothing_of_that_is_ke
         assert log.dialogs() == []
 
 
+@pytest.mark.parametrize(("threads", "omp", "used"), [(0, None, 3), (0, "5", 7), (2, "5", 2)])
+def test_a_core_has_a_thread_unless_the_settings_or_the_environment_say_otherwise(
+    monkeypatch: pytest.MonkeyPatch, threads: int, omp: str | None, used: int
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if omp:
+        monkeypatch.setenv("OMP_NUM_THREADS", omp)
+    torch.set_num_threads(7)  # what torch made of the environment when it was imported
+    try:
+        set_up_libraries(Settings(_env_file=None, threads=threads))
+        assert torch.get_num_threads() == used
+    finally:
+        torch.set_num_threads(before)
+
+
 async def test_a_pool_that_changes_while_the_bot_starts_is_taken_up(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,8 +212,11 @@ async def test_an_index_never_changes_within_a_batch(settings: Settings, monkeyp
 
     monkeypatch.setattr(Retriever, "propose", slowly)
     monkeypatch.setattr("bot.taking_up.build_index", noted)
+    go.set()  # for the turn that warms the models up
     with open_store(settings) as owner:
         async with open_bot(settings) as bot:
+            proposing.clear()
+            go.clear()
             turn = asyncio.create_task(ask(bot, "tell me a joke please"))
             await comes_true(proposing.is_set)
             owner.add_pool_entries([JOKE])

@@ -13,6 +13,7 @@ from bot import doctor
 from bot.cli import main
 from bot.doctor import Check, check, examine, show
 from bot.settings import Settings, env_name, load_settings
+from ranking.pool import curated
 
 pytest_plugins = ("tiny",)
 
@@ -33,12 +34,14 @@ def test_all_is_fine_with_models_that_work(
     generator_folder: str,
     bi_encoder_folder: str,
     cross_encoder_folder: str,
+    quick_toxicity: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folders = {"generator": generator_folder, "retriever": bi_encoder_folder, "ranker": cross_encoder_folder}
     for part, folder in folders.items():
         monkeypatch.setenv(env_name(part), folder)
+    monkeypatch.setattr("bot.assemble.curated", lambda: curated()[:100])
     code = main(["doctor", "--json"])
     checks = {found["name"]: found for found in json.loads(capsys.readouterr().out)}
     assert code == 0, checks

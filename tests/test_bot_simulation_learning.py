@@ -20,7 +20,7 @@ from storage.voted import held_out
 
 pytest_plugins = ("tiny", "promoting")
 
-COMMAND = ["simulate", "--full", "--people", "24", "--days", "4", "--seeds", "2", "--json"]
+COMMAND = ["simulate", "--full", "--people", "20", "--days", "3", "--seeds", "2", "--json"]
 
 
 @pytest.fixture(autouse=True)

@@ -23,13 +23,13 @@ def test_a_number_format_that_is_only_emulated_is_told(
     monkeypatch.setattr(module, "place", lambda: ("cpu", torch.bfloat16))
     monkeypatch.setattr(module, "milliseconds_of_product", lambda device, dtype: took[dtype])
     said, good = tried()
-    assert said.endswith(f"a product of 64 x 384 x 1536 takes {emulated:.2f} ms in bfloat16, 0.80 ms in float32")
+    assert said.endswith(f"on one a product of 64 x 384 x 1536 takes {emulated:.2f} ms in bfloat16, 0.80 ms in float32")
     assert good is fine
 
 
 def test_it_is_really_tried() -> None:
     said, _ = tried()
-    assert "threads; a product of" in said
+    assert "threads; on one a product of" in said
     assert " 0.00 ms in float32" not in said
 
 

@@ -33,6 +33,8 @@ from ranking.delta import save_delta
 from ranking.dialog_encoder import LAGS, load_dialog_encoder
 from ranking.encoders import load_encoder
 from ranking.expected import ExpectedReply
+from ranking.lines import read_lines
+from ranking.pool import curated
 from ranking.toxicity import Toxicity, fit_toxicity
 from ranking.vectors import Encoder
 from storage.dialog import Message
@@ -242,7 +244,8 @@ FITTED: dict[tuple[str, str], Toxicity] = {}
 
 @pytest.fixture
 def quick_toxicity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What each new data folder fits to a tiny retriever is fitted once: it takes a second."""
+    """What each new data folder fits to a tiny retriever is fitted once, to a tenth of the lines that are unfit or not
+    and as few of the pool: it takes a second."""
 
     def fit_once(encoder: Encoder) -> Toxicity:
         key = (request.node.nodeid.partition("::")[0], encoder.version)
@@ -251,6 +254,8 @@ def quick_toxicity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
         return Toxicity(encoder, FITTED[key].weights, FITTED[key].version)
 
     monkeypatch.setattr("ranking.toxicity.fit_toxicity", fit_once)
+    monkeypatch.setattr("ranking.toxicity.read_lines", lambda path: read_lines(path)[::10])
+    monkeypatch.setattr("ranking.toxicity.curated", lambda: curated()[::10])
 
 
 @torch.no_grad()

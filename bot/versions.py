@@ -7,7 +7,6 @@ shipped model.
 
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Any, Literal, TypedDict
 
 from bot.model_folders import UnfitFolder, check_model
 from bot.settings import Settings, UserError
+from storage.files import written_whole
 from storage.store import SqlDialogStore
 from storage.versions import Version
 
@@ -115,9 +115,8 @@ def add_version(settings: Settings, store: SqlDialogStore, version: Version) -> 
     _check_kind(version.kind)
     model_of(settings, version)
     text = json.dumps({"name": version.name, "kind": version.kind, "parent": version.parent, **version.card}, indent=2)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        (Path(scratch) / CARD).write_text(text + "\n", encoding="utf-8")
-        (Path(scratch) / CARD).replace(folder / CARD)
+    with written_whole(folder / CARD) as card:
+        card.write_text(text + "\n", encoding="utf-8")
     if not store.add_version(version):
         raise UserError(f"There is a version {version.name} already: give the new one another name.")
 

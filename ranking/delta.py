@@ -4,7 +4,6 @@ it, training.json says how it was made."""
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ranking.pretrained import HUB_ID, ModelError, minilm_or, packaged_minilm
+from storage.files import written_whole
 
 FILE = "delta.safetensors"
 SCALE = ".scale"
@@ -33,10 +33,8 @@ def save_delta(folder: Path, base: str, before: Mapping[str, torch.Tensor], afte
             tensors[name] = (change / scale).round().to(torch.int8).reshape(value.shape).contiguous()
             tensors[name + SCALE] = scale.squeeze(1)
     name = HUB_ID if base == str(packaged_minilm()) else base
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        save_file(tensors, Path(scratch) / FILE, {"base": name})
-        (Path(scratch) / FILE).replace(folder / FILE)
+    with written_whole(folder / FILE) as made:
+        save_file(tensors, made, {"base": name})
 
 
 def has_delta(folder: str | Path) -> bool:
@@ -88,10 +86,8 @@ def with_delta(folder: str | Path, before: Mapping[str, torch.Tensor]) -> dict[s
 
 def save_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     """Writes `training.json`, whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        file = Path(scratch) / "training.json"
-        file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        file.replace(folder / file.name)
+    with written_whole(folder / "training.json") as made:
+        made.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def trained_version(name: str) -> str:

@@ -7,7 +7,6 @@ speak of (which source it came from, say) keeps the weight that it had.
 
 import json
 import math
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from ranking.ranker import CrossEncoderRanker
 from storage.corpora import CorpusError, LoggedVote, RatedReply, held_back
 from storage.dialog import Candidate, Context
 from storage.estimates import Estimate, estimate
+from storage.files import written_whole
 
 OF_REPLY = ("ranker", "length", "length_squared", "question", "repetition", "echo")
 """What a rated reply has by itself."""
@@ -157,8 +157,5 @@ def save_fit(file: Path, fit: Fit) -> None:
     """Writes a policy file, whole or not at all."""
     weights = fit.weights
     content = {"version": weights.version, "weights": weights.weights, "vetoes": weights.vetoes, "fit": fit.facts}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        temporary = Path(folder) / file.name
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(file)
+    with written_whole(file) as made:
+        made.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

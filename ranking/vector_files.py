@@ -2,7 +2,6 @@
 system's file cache, which several processes share, and no time at the start."""
 
 import hashlib
-import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from storage.files import written_whole
 
 Halves: TypeAlias = NDArray[np.float16]
 Digests: TypeAlias = NDArray[np.uint64]
@@ -135,10 +136,8 @@ def write(file: Path, keys: Sequence[bytes], vectors: NDArray[Any], version: str
 
 def write_table(file: Path, table: dict[str, NDArray[Any]], facts: dict[str, str]) -> None:
     """A file of safetensors, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        save_file(table, Path(folder) / file.name, facts)
-        (Path(folder) / file.name).replace(file)
+    with written_whole(file) as made:
+        save_file(table, made, facts)
 
 
 def trim(file: Path, texts: Collection[str]) -> None:

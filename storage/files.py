@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from io import BufferedWriter, TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -60,6 +60,17 @@ def write_records(records: Iterable[Record], columns: Columns, file: Path | None
     write = writer_for(file)
     with whole_file(file) as stream:
         return write(records, columns, stream)
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """Where to write a file, which takes its name when it is done; an error leaves nothing behind. Its folder is made.
+    For what can be made again: what cannot be outlasts a power cut by `whole_file`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=file.parent) as folder:
+        scratch = Path(folder) / file.name
+        yield scratch
+        scratch.replace(file)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ OWNERS = {
 }
 """By library, the only packages and modules of ours that import it."""
 
-SHARED = ("storage.dialog", "storage.corpora", "storage.estimates", "ranking.serving")
+SHARED = ("storage.dialog", "storage.corpora", "storage.estimates", "storage.files", "ranking.serving")
 """What ranking and generation know of ours besides themselves."""
 
 COMPOSERS = (

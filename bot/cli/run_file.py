@@ -6,7 +6,6 @@ import math
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
@@ -99,14 +98,12 @@ def write_whole(file: Path, content: str | bytes, mode: int = 0o666) -> Path:
     """Writes a file, whole or not at all; `mode` as the account's mask leaves it. Raises UserError when it cannot be
     written."""
     from bot.settings import UserError
+    from storage.files import written_whole
 
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-            made = Path(scratch) / file.name
+        with written_whole(file) as made:
             made.touch(mode)
             made.write_bytes(content.encode() if isinstance(content, str) else content)
-            made.replace(file)
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}.") from error
     return file

@@ -2,7 +2,6 @@
 
 import json
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -18,6 +17,7 @@ from bot.simulation.people import community
 from bot.simulation.speech import sayings
 from bot.simulation.world import Heard
 from storage.estimates import Estimate
+from storage.files import written_whole
 
 
 def write_round(file: Path, done: Round) -> None:
@@ -27,9 +27,8 @@ def write_round(file: Path, done: Round) -> None:
 
 def write(file: Path, content: Any) -> None:
     """Writes JSON, whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        (Path(folder) / file.name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        (Path(folder) / file.name).replace(file)
+    with written_whole(file) as made:
+        made.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read_round(file: Path, plan: Plan) -> Round | None:

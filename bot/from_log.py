@@ -151,6 +151,7 @@ def learn_from(settings: Settings, store: SqlDialogStore, kind: str) -> Learnt:
     weighed = weigh(
         [signal.rating for signal in older],
         [signal.features for signal in older],
+        [signal.went_on for signal in older],
         settings.implicit_weight,
         settings.votes_a_person,
     )

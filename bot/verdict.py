@@ -56,6 +56,8 @@ class Verdict:
     votes: int
     """Held-out ones that were compared on, in how many dialogs."""
     dialogs: int
+    discounted: int
+    """People who gave these and whose votes count less than half."""
     figures: tuple[Figure, ...]
     refusals: tuple[str, ...]
 

@@ -56,6 +56,8 @@ class Signal:
     """When the dialog began."""
     features: Mapping[str, float]
     """Those that the reply had when it was chosen."""
+    went_on: bool | None
+    """Whether the person wrote again soon, or the dialog ended with it; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +127,26 @@ def _of_dialog(rows: Sequence[Row[Any]], disclosed: Disclosed) -> Iterator[Signa
         for reply in replies:
             if reply.reply is None:
                 continue
-            if label := _label(reply, following, sent_back, disclosed):
-                yield _signal(reply, tuple(said[-CONTEXT:]), *label, disclosed)
+            went_on = _went_on(reply, following, disclosed)
+            if label := _label(reply, went_on, sent_back):
+                yield _signal(reply, tuple(said[-CONTEXT:]), *label, went_on, disclosed)
             sent_back = sent_back or reply.rejected
             if not reply.rejected:
                 said.append(Message("assistant", disclosed.text(reply.reply)))
 
 
-def _label(
-    row: Row[Any], following: datetime | None, sent_back: bool, disclosed: Disclosed
-) -> tuple[Kind, bool] | None:
-    """What is known of a reply and whether it speaks for it; `following`: when the person wrote again."""
+def _went_on(row: Row[Any], following: datetime | None, disclosed: Disclosed) -> bool | None:
+    """Whether the person did; `following`: when they wrote again."""
+    if row.source in (FALLBACK, MODERATION, IMPORTED) or row.rejected:
+        return None
+    if following is not None:
+        return True if following - row.answered_at <= SOON else None
+    over = row.ended_at is not None or disclosed.now - row.active_at > disclosed.idle
+    return False if over and not row.origin.startswith(GOODBYES) else None
+
+
+def _label(row: Row[Any], went_on: bool | None, sent_back: bool) -> tuple[Kind, bool] | None:
+    """What is known of a reply and whether it speaks for it."""
     if row.source in (FALLBACK, MODERATION):
         return None
     if row.value:
@@ -146,13 +157,14 @@ def _label(
         return None
     if sent_back:
         return "kept", True
-    if following is not None:
-        return ("went_on", True) if following - row.answered_at <= SOON else None
-    over = row.ended_at is not None or disclosed.now - row.active_at > disclosed.idle
-    return ("ended", False) if over and not row.origin.startswith(GOODBYES) else None
+    if went_on is None:
+        return None
+    return ("went_on", True) if went_on else ("ended", False)
 
 
-def _signal(row: Row[Any], said: tuple[Message, ...], kind: Kind, liked: bool, disclosed: Disclosed) -> Signal:
+def _signal(
+    row: Row[Any], said: tuple[Message, ...], kind: Kind, liked: bool, went_on: bool | None, disclosed: Disclosed
+) -> Signal:
     rating = RatedReply(
         row.dialog_id,
         SOURCE,
@@ -165,4 +177,4 @@ def _signal(row: Row[Any], said: tuple[Message, ...], kind: Kind, liked: bool, d
         implicit=kind not in EXPLICIT,
     )
     features = {name: value for name, value in row.features.items() if value is not None}
-    return Signal(rating, kind, row.reason or "", row.began, features)
+    return Signal(rating, kind, row.reason or "", row.began, features, went_on)

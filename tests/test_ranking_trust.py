@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from statistics import mean
 
 import pytest
 from spoken import spoken
@@ -56,11 +57,15 @@ def none_of(ratings: list[RatedReply]) -> list[Features]:
     return [{} for _ in ratings]
 
 
+def unknown(ratings: list[RatedReply]) -> list[bool | None]:
+    return [None for _ in ratings]
+
+
 @pytest.mark.parametrize("kind", [troll, down, lambda draw, chance: True])
 def test_thirty_percent_of_trolls_are_found_and_the_others_kept(kind: Callable[[random.Random, float], bool]) -> None:
     cast = [vote for i in range(28) for vote in votes(f"honest {i}", 12, honest)]
     cast += [vote for i in range(12) for vote in votes(f"troll {i}", 12, kind)]
-    trust = trust_of(cast, none_of(cast))
+    trust = trust_of(cast, none_of(cast), unknown(cast))
     trusted = {person for person, value in trust.items() if value >= DISCOUNTED}
     assert sum(person.startswith("honest") for person in trusted) >= 25
     assert sum(person.startswith("troll") for person in trusted) <= 2
@@ -75,22 +80,62 @@ def test_where_no_words_come_twice_the_features_tell(seed: int = 0) -> None:
             liked = draw.random() < 1 / (1 + 2.718 ** (-3 * score))
             cast.append(rating(f"p{i}", f"reply {i} {number}", liked == (i < 30), number))
             features.append({"ranker": score, "noise": draw.gauss(0, 1)})
-    trust = trust_of(cast, features)
+    trust = trust_of(cast, features, unknown(cast))
     assert sum(trust[f"p{i}"] > 0.8 for i in range(30)) >= 28
     assert sum(trust[f"p{i}"] < 0.2 for i in range(30, 40)) >= 9
+
+
+def test_who_votes_against_what_they_feel_is_told_by_what_they_do_next() -> None:
+    draw, cast, went_on = random.Random(0), [], []
+    for i in range(60):
+        for number in range(9):
+            happy = draw.random() < 0.5
+            cast.append(rating(f"p{i}", f"reply {i} {number}", happy == (i < 40), number))
+            went_on.append(draw.random() < (0.95 if happy else 0.6) if draw.random() < 0.9 else None)
+    found, blind = (trust_of(cast, none_of(cast), known) for known in (went_on, unknown(cast)))
+    against = {f"p{i}" for i in range(40, 60)}
+    assert mean(found[p] for p in found.keys() - against) > mean(found[p] for p in against) + 0.3
+    assert mean(blind[p] for p in blind.keys() - against) < mean(blind[p] for p in against) + 0.1
+
+
+def test_what_people_do_next_tells_what_a_vote_would_be() -> None:
+    draw, cast, features = random.Random(0), [], []
+    for i in range(100):
+        for number in range(30):
+            score = draw.gauss(0, 1)
+            happy = draw.random() < 1 / (1 + 2.718 ** (-2 * score))
+            implicit = number >= 4
+            liked = draw.random() < (0.95 if happy else 0.5) if implicit else happy == (i < 70)
+            cast.append(rating(f"p{i}", f"reply {i} {number}", liked, number, implicit))
+            features.append({"ranker": score})
+    votes_alone = [row for row in cast if not row.implicit]
+    few = [{"ranker": 0.0} if row.implicit else given for row, given in zip(cast, features, strict=True)]
+    found, blind = (trust_of(cast, given, unknown(cast)) for given in (features, few))
+    against = {f"p{i}" for i in range(70, 100)}
+    gaps = [mean(t[p] for p in t.keys() - against) - mean(t[p] for p in against) for t in (found, blind)]
+    assert len(votes_alone) == 400
+    assert gaps[0] > gaps[1] + 0.02
+
+
+def test_nobody_is_a_troll_for_going_on_after_all_and_any() -> None:
+    cast = [vote for i in range(40) for vote in votes(f"honest {i}", 8, honest)]
+    always: list[bool | None] = [True for _ in cast]
+    assert trust_of(cast, none_of(cast), always) == pytest.approx(
+        trust_of(cast, none_of(cast), unknown(cast)), abs=0.05
+    )
 
 
 def test_a_few_votes_condemn_nobody() -> None:
     cast = [vote for i in range(30) for vote in votes(f"honest {i}", 10, honest)]
     cast += [rating("newcomer", "good 1", False), rating("newcomer", "bad 1", True, 1)]
-    assert trust_of(cast, none_of(cast))["newcomer"] > 0.2
+    assert trust_of(cast, none_of(cast), unknown(cast))["newcomer"] > 0.2
     alone = votes("a", 20, down) + votes("b", 20, honest)
-    assert set(trust_of(alone, none_of(alone)).values()) == {1.0}
+    assert set(trust_of(alone, none_of(alone), unknown(alone)).values()) == {1.0}
 
 
 def test_one_person_counts_for_so_many_votes_at_the_most() -> None:
     cast = [vote for i in range(20) for vote in votes(f"honest {i}", 5, honest)] + votes("loud", 400, honest)
-    weighed = weigh(cast, none_of(cast), 0.1, 50)
+    weighed = weigh(cast, none_of(cast), unknown(cast), 0.1, 50)
     assert sum(r.weight for r in weighed.ratings if r.person == "loud") == pytest.approx(50, abs=0.01)
     assert sum(r.weight for r in weighed.ratings if r.person == "honest 1") > 4
     assert weighed.facts["people_capped"] == 1
@@ -99,7 +144,7 @@ def test_one_person_counts_for_so_many_votes_at_the_most() -> None:
 
 def test_the_same_votes_have_the_same_weights_and_their_order_is_nothing() -> None:
     cast = [vote for i in range(10) for vote in votes(f"honest {i}", 8, honest)] + votes("troll", 8, troll)
-    one, again, other = (weigh(each, none_of(each), 0.1, 50) for each in (cast, cast, cast[::-1]))
+    one, again, other = (weigh(each, none_of(each), unknown(each), 0.1, 50) for each in (cast, cast, cast[::-1]))
     assert one == again
     assert other.trust == pytest.approx(one.trust, abs=1e-3)
 
@@ -107,20 +152,23 @@ def test_the_same_votes_have_the_same_weights_and_their_order_is_nothing() -> No
 def test_implicit_labels_weigh_less_are_few_and_do_not_move_the_share_of_likes() -> None:
     cast = [rating(f"p{i}", f"reply {i}", i % 4 == 0, 0) for i in range(40)]
     cast += [rating(f"p{i % 40}", "hm", i % 10 != 0, 1 + i, implicit=True) for i in range(400)]
-    weighed = weigh(cast, none_of(cast), 0.1, 50).ratings
+    weighed = weigh(cast, none_of(cast), unknown(cast), 0.1, 50).ratings
     implicit = [r for r in weighed if r.implicit]
     assert len(implicit) <= MOST_IMPLICIT * 40
     assert max(r.weight for r in implicit) <= 0.1
     explicit = [r for r in weighed if not r.implicit]
     assert share_of_likes(implicit) == pytest.approx(share_of_likes(explicit), abs=0.01)
-    assert not any(r.implicit for r in weigh(cast, none_of(cast), 0.0, 50).ratings)
+    assert not any(r.implicit for r in weigh(cast, none_of(cast), unknown(cast), 0.0, 50).ratings)
     assert len(few_implicit(cast)) == 40 + MOST_IMPLICIT * 40
 
 
 def test_implicit_labels_of_one_kind_tell_nothing() -> None:
     cast = [rating(f"p{i}", "x", i % 2 == 0) for i in range(20)]
     went_on = [rating(f"p{i}", "x", True, 1, implicit=True) for i in range(20)]
-    assert not any(r.implicit for r in weigh([*cast, *went_on], none_of([*cast, *went_on]), 0.1, 50).ratings)
+    assert not any(
+        r.implicit
+        for r in weigh([*cast, *went_on], none_of([*cast, *went_on]), unknown([*cast, *went_on]), 0.1, 50).ratings
+    )
 
 
 def test_rude_messages_lower_trust_but_never_decide() -> None:
@@ -132,9 +180,9 @@ def test_rude_messages_lower_trust_but_never_decide() -> None:
     cast = [vote for i in range(20) for vote in votes(f"honest {i}", 10, honest)]
     angry = [RatedReply(r.dialog_id, r.source, r.split, spoken("fuck my boss"), r.reply, r.liked, person=r.person)
              for r in votes("angry", 10, honest)]  # fmt: skip
-    assert trust_of([*cast, *angry], none_of([*cast, *angry]))["angry"] > DISCOUNTED
+    assert trust_of([*cast, *angry], none_of([*cast, *angry]), unknown([*cast, *angry]))["angry"] > DISCOUNTED
 
 
 def test_nothing_has_no_weights() -> None:
-    weighed = weigh([], [], 0.1, 50)
+    weighed = weigh([], [], [], 0.1, 50)
     assert (weighed.ratings, weighed.trust) == ([], {})

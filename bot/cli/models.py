@@ -166,7 +166,8 @@ def show_verdict(verdict: "Verdict", as_json: bool, forced: bool = False) -> Non
     names = " and ".join(
         f"{name} against {verdict.current[kind] or 'the shipped one'}" for kind, name in verdict.candidates.items()
     )
-    show_table(columns, rows, f"{names}, on {verdict.votes} held-out votes in {verdict.dialogs} dialogs")
+    distrusted = f", {verdict.discounted} people discounted" if verdict.discounted else ""
+    show_table(columns, rows, f"{names}, on {verdict.votes} held-out votes in {verdict.dialogs} dialogs{distrusted}")
     if verdict.passed:
         typer.echo("The gate lets it pass.")
     for refusal in verdict.refusals:

@@ -8,6 +8,11 @@ from torch import nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
+ROWS = 16
+"""Of a packed product, more are filled up to a multiple of these. oneDNN makes a kernel for each number of rows, and
+keeps 1,024: with numbers from 1 to 700 and six layers a product takes 1.15 ms and the kernels 770 MiB, filled up 0.7 ms
+and 220 MiB (two cores, which others used as well)."""
+
 
 def serving_dtype() -> torch.dtype:
     """The number format in which this machine's processor reads fastest: bf16 where it computes in it, else float32
@@ -30,8 +35,11 @@ class PackedLinear(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Shape (..., in_features) to (..., out_features)."""
-        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
-        return product
+        flat = rows.reshape(-1, self.in_features)
+        missing = -len(flat) % ROWS if len(flat) > ROWS else 0
+        filled = functional.pad(flat, (0, 0, 0, missing)) if missing else flat
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(filled, self.packed, self.bias, "none", [], "")
+        return product[: len(flat)].reshape(*rows.shape[:-1], self.out_features)
 
 
 def pack(model: nn.Module) -> None:

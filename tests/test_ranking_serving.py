@@ -19,7 +19,7 @@ def layers(dtype: torch.dtype) -> nn.Sequential:
 @torch.inference_mode()
 def test_a_packed_model_computes_the_same() -> None:
     model = layers(torch.bfloat16)
-    rows = [torch.randn(*shape, 48).bfloat16() for shape in ((1,), (5,), (3, 7), (2, 0))]
+    rows = [torch.randn(*shape, 48).bfloat16() for shape in ((1,), (5,), (16,), (3, 7), (2, 0))]
     expected = [model(some) for some in rows]
     pack(model)
     assert sum(isinstance(layer, PackedLinear) for layer in model.modules()) == (3 if can_pack() else 0)

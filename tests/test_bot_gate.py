@@ -17,7 +17,7 @@ from promoting import Owner, make_taste, shift, version_of, write_policy
 from turn_values import ask
 
 from bot.cli import main
-from bot.gate import gate
+from bot.gate import counts_of, gate
 from bot.settings import UserError
 from bot.taking_up import load_promoted
 from bot.verdict import Verdict
@@ -64,15 +64,18 @@ def owner(owner: Owner, votes: bytes) -> Iterator[Owner]:
         yield replace(owner, store=store)
 
 
-def people_vote(store: SqlDialogStore, dialogs: int = DIALOGS) -> None:
+def people_vote(store: SqlDialogStore) -> None:
     draw = random.Random(0)
-    for number in range(dialogs):
-        person = f"telegram:{number}"
-        for text in draw.sample(ASKED, 2):
-            reply = draw.choice((GOOD, BAD))
-            turn = logged(store, person, text, reply)
-            liked = (reply == GOOD) != (draw.random() < NOISE)
-            store.add_vote(Vote(turn.id, person, 1 if liked else -1, "button"), person)
+    for number in range(DIALOGS):
+        votes_twice(store, f"telegram:{number}", draw)
+
+
+def votes_twice(store: SqlDialogStore, person: str, draw: random.Random, noise: float = NOISE) -> None:
+    for text in draw.sample(ASKED, 2):
+        reply = draw.choice((GOOD, BAD))
+        turn = logged(store, person, text, reply)
+        liked = (reply == GOOD) != (draw.random() < noise)
+        store.add_vote(Vote(turn.id, person, 1 if liked else -1, "button"), person)
 
 
 def logged(store: SqlDialogStore, person: str, text: str, reply: str) -> Turn:
@@ -196,6 +199,36 @@ def test_a_policy_is_compared_on_logged_features(owner: Owner) -> None:
     assert verdict.figures[0].gain.low > 0  # GOOD has fewer words than BAD
     same = gate(owner.settings, owner.store, [version(owner, worse)])
     assert "not better: 0.000 [0.000, 0.000]" in same.refusals[0]
+
+
+def test_who_votes_against_all_others_keeps_nobody_from_a_better_policy(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_policy(owner.settings.data_dir / "shipped" / "policy.json", length=1.0)
+    better, draw = version(owner, owner.policy(length=-1.0)), random.Random(1)
+    for number in range(36):  # the newest votes: of half of the people, and of more of the votes
+        votes_twice(owner.store, f"telegram:late {number}", draw)
+        for _ in range(2 * (number % 2)):
+            votes_twice(owner.store, f"telegram:troll {number}", draw, noise=1.0)
+    verdict = gate(owner.settings, owner.store, [better])
+    assert verdict.figures[0].gain.low > 0
+    assert 10 <= verdict.discounted <= 18
+    with monkeypatch.context() as trusting:
+        trusting.setattr("bot.gate.trust_in", lambda *given: {})
+        assert "AUC of the total is not better" in gate(owner.settings, owner.store, [better]).refusals[0]
+
+
+def test_all_votes_of_a_person_count_for_so_many_at_the_most(owner: Owner) -> None:
+    draw = random.Random(2)
+    for _ in range(6):
+        votes_twice(owner.store, "telegram:loud", draw)
+    with owner.store.reading() as connection:
+        cast = held_out(connection, 1.0, None, 200).votes
+    counts = counts_of(cast, {"telegram:loud": 0.9, "telegram:1": 0.4}, 5)
+    of = [(vote.turn.asked.person_id, count) for vote, count in zip(cast, counts.tolist(), strict=True)]
+    assert sum(count for person, count in of if person == "telegram:loud") == pytest.approx(5)
+    assert [count for person, count in of if person == "telegram:1"] == [0.4, 0.4]
+    assert {count for person, count in of if person not in ("telegram:loud", "telegram:1")} == {1.0}
 
 
 def test_a_policy_that_would_echo_is_refused_for_it(owner: Owner) -> None:

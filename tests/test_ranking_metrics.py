@@ -62,11 +62,12 @@ def test_recall_grows_with_k_and_bounds_the_mean_reciprocal_rank(rows: list[list
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1)), min_size=2, max_size=30))
-def test_auc_is_that_of_scikit_learn_with_ties_and_without(pairs: list[tuple[int, int]]) -> None:
-    scores, votes = zip(*pairs, strict=True)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1), st.floats(0.01, 9)), min_size=2, max_size=30))
+def test_auc_is_that_of_scikit_learn_with_ties_and_weights_and_without(rows: list[tuple[int, int, float]]) -> None:
+    scores, votes, counts = zip(*rows, strict=True)
     if len(set(votes)) == 2:
-        assert auc(np.array(pairs, float)) == pytest.approx(roc_auc_score(votes, scores))
+        assert auc(np.array(rows)[:, :2]) == pytest.approx(roc_auc_score(votes, scores))
+        assert auc(np.array(rows)) == pytest.approx(roc_auc_score(votes, scores, sample_weight=counts))
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])

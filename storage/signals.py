@@ -37,7 +37,7 @@ what people did next is not."""
 SOON = timedelta(minutes=5)
 """An answer within this time is to the reply. Who comes back later in the day may come for anything."""
 
-GOODBYES = "goodbyes."
+GOODBYES = ("goodbyes.", "listening.farewell/")
 """What the origins of replies begin with that are there to end a talk."""
 
 CONTEXT = 8

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from exporting import retry, vote
 from sqlalchemy import update
 from turn_values import ask, talk, turn_for
@@ -72,10 +73,21 @@ def test_whether_a_person_went_on_soon_is_an_implicit_label(store: SqlDialogStor
     assert all(signal.rating.implicit for signal in read(store, 24))
 
 
-def test_a_goodbye_may_end_a_dialog(store: SqlDialogStore) -> None:
+def test_of_a_reply_with_a_vote_it_is_known_whether_the_person_went_on(store: SqlDialogStore) -> None:
+    turns = [talk(store, f"message {i}", f"reply {i}") for i in range(4)]
+    for turn, minute in zip(turns, (0, 4, 60, 61), strict=True):
+        said_at(store, turn, minute)
+        vote(store, turn, 1)
+    retry(store, turns[3], "another")
+    found = {signal.rating.reply: signal.went_on for signal in read(store, 24)}
+    assert found == {"reply 0": True, "reply 1": None, "reply 2": True, "reply 3": None, "another": None}
+
+
+@pytest.mark.parametrize("origin", ["goodbyes.bye/3", "listening.farewell/0"])
+def test_a_goodbye_may_end_a_dialog(store: SqlDialogStore, origin: str) -> None:
     turn = talk(store, "bye", "see you")
     with store.reading() as connection:
-        connection.execute(update(CandidateRow).values(origin="goodbyes.bye/3"))
+        connection.execute(update(CandidateRow).values(origin=origin))
     said_at(store, turn, 0)
     assert read(store, 24) == []
 

@@ -43,6 +43,14 @@ def test_what_people_like_weighs_up_and_what_they_dislike_weighs_down() -> None:
     assert abs(fitted.weights["noise"]) < 0.5
 
 
+def test_no_vote_makes_repeating_less_of_a_fault() -> None:
+    before = Weights("before", {"ranker": 1.0, "repetition": -1.5}, {})
+    for sign in (1, -1):
+        cast = [replace(v, features={**v.features, "repetition": sign * 20 * v.features["echo"]}) for v in votes()]
+        learnt = fit_policy(cast, ("ranker", "repetition"), before).weights.weights["repetition"]
+        assert learnt < -1.5 if sign == 1 else learnt == -1.5
+
+
 def test_features_that_the_votes_do_not_tell_of_keep_their_weight_and_vetoes_stay() -> None:
     before = Weights("before", {**BEFORE.weights, "rare": 0.75}, BEFORE.vetoes)
     rarely = [

@@ -16,6 +16,7 @@ from bot.cli import backup, early, evaluate, experiments, log, models, off_polic
 
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin turn a reply of 0.1 s into 6 s once another program wants a core
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",  # of 1,024 kernels, one for each size of matrix, memory fills for hours
     "TOKENIZERS_PARALLELISM": "false",  # no warning about forks
     "TRANSFORMERS_VERBOSITY": "error",  # no reports about loading
     "HF_HUB_VERBOSITY": "error",

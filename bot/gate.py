@@ -82,7 +82,8 @@ def trust_in(settings: Settings, store: SqlDialogStore) -> dict[str, float]:
     nobody = Disclosed(str, str, timedelta(hours=settings.idle_hours), now())
     with store.reading() as connection:
         signals = list(read_signals(connection, nobody))
-    return trust_of([s.rating for s in signals], [s.features for s in signals], [s.went_on for s in signals])
+    ratings, features = [signal.rating for signal in signals], [signal.features for signal in signals]
+    return trust_of(ratings, features, [signal.went_on for signal in signals], votes_teach=False)
 
 
 def counts_of(votes: Sequence[Voted], trust: Mapping[str, float], most: float) -> Floats:

@@ -104,11 +104,15 @@ def weigh(
 
 
 def trust_of(
-    ratings: Sequence[RatedReply], features: Sequence[Features], went_on: Sequence[bool | None]
+    ratings: Sequence[RatedReply],
+    features: Sequence[Features],
+    went_on: Sequence[bool | None],
+    votes_teach: bool = True,
 ) -> dict[str, float]:
     """By person, the probability that they vote as they feel, judged by their explicit votes, by what they did next,
     and by their messages. For each rating, `features` are those of the reply, and `went_on` is whether the person did,
-    None where nobody knows."""
+    None where nobody knows. Without `votes_teach` no regression learns from votes: models that did are to be compared
+    by them, and whoever votes as such a regression says would speak for the one that is nearest to it."""
     votes = [i for i, rating in enumerate(ratings) if not rating.implicit]
     people = by_person([ratings[i] for i in votes])
     trust = dict.fromkeys((rating.person for rating in ratings), 1.0)
@@ -124,7 +128,7 @@ def trust_of(
     usual = dict(PRIOR)
     for _ in range(ROUNDS):
         weights = np.array([trust[rating.person] for rating in cast])
-        told = told_by_others(cast, columns_of_votes, weights, hinted)
+        told = told_by_others(cast, columns_of_votes if votes_teach else columns_of_votes[:, :0], weights, hinted)
         stays = staying(liked, stayed, weights)
         kinds = {
             person: kinds_of(liked[of], told[of], stayed[of], stays, usual, rude[person])
@@ -193,14 +197,14 @@ def told_by_hints(
 
 def told_by_others(votes: Sequence[RatedReply], columns: Floats, weights: Floats, hinted: Floats | None) -> Floats:
     """For each vote how likely a like is by what other people make known, their votes counted by `weights`, what they
-    did next by how well that tells their votes."""
+    did next by how well that tells votes."""
     liked, part = np.array([float(vote.liked) for vote in votes]), parts_of(votes)
     told = np.empty(len(votes))
     for number, asked in of_parts(part):
         told[asked] = regression(columns, liked, np.where(part == number, 0.0, weights), columns[asked])
     if hinted is not None:
-        both = np.stack([np.log(told / (1 - told)), hinted], axis=1)
-        told = LogisticRegression(C=10.0).fit(both, liked, weights).predict_proba(both)[:, 1]
+        guesses = np.column_stack([np.log(told / (1 - told)), hinted] if columns.shape[1] else [hinted])
+        told = LogisticRegression(C=10.0).fit(guesses, liked, weights).predict_proba(guesses)[:, 1]
     same: defaultdict[str, list[int]] = defaultdict(list)
     for i, vote in enumerate(votes):
         same[normal(vote.reply)].append(i)

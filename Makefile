@@ -1,7 +1,7 @@
 # make run    sets up and talks: Telegram when TELEGRAM_BOT_TOKEN is set, the terminal otherwise
 # make test   sets up and tests            make check   format, lint, types
 # make kill   1,000 kill -9 under load            make soak    a day of fifty people, in half an hour
-# make demo   200 simulated people teach the bot, in some minutes
+# make demo   200 simulated people teach the bot, in some minutes, and the report on it
 # make bench  what a turn costs, against peers, into docs/performance.md; ARGS="--quick peers" for less
 # make clean  removes the environment
 
@@ -33,8 +33,10 @@ kill: $(VENV)/.dev
 soak: $(VENV)/.dev
 	@nice $(BIN)/python tests/soaking.py
 
-demo: $(VENV)/.run
-	@folder=$$(mktemp -d) && nice $(BIN)/kith simulate --demo --out "$$folder"; code=$$?; rm -rf "$$folder"; exit $$code
+demo: $(VENV)/.dev
+	@folder=$$(mktemp -d) && nice $(BIN)/kith simulate --demo --out "$$folder" && \
+	 KITH_DATA_DIR="$$folder/simulated-0" $(BIN)/kith report --out "$$folder/report.html" && \
+	 echo "Their log is in $$folder/simulated-0; open $$folder/report.html to see what an owner sees."
 
 bench: $(VENV)/.dev
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)

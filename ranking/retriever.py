@@ -24,6 +24,10 @@ GRAVE = 0.5
 """Likeness of the last message to such a situation from which on it is taken for one. Of 42 contexts of theirs, each
 with itself left out, 83 % reach it, of 1,500 others 1.2 % (0.45: 95 and 3.8 %, 0.55: 74 and 0.6 %)."""
 
+FAR_NEARER = 0.25
+"""By how much more a message is to be like one context of another situation, to be none of danger. Of the 119 of 376
+lines of danger in tests/safety_lines (English) that reach GRAVE, none is nearer to another by more than 0.2."""
+
 FIRST, FIRST_SITUATIONS = 256, 16
 """Contexts of the pool whose situations are looked at, and of these those whose replies are, before it is known which
 others could hold a better one."""
@@ -137,8 +141,16 @@ class Retriever:
 
 
 def grave(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDArray[np.bool_]:
-    """Shape (contexts,): whether the last message is near to a situation of danger."""
-    return near_to(index.danger_told, encoder, [context.last for context in contexts])
+    """Shape (contexts,): whether the last message is near to a situation of danger, and not by far nearer to another:
+    "i think i want to quit" is near to some, but speaks of work."""
+    last = [context.last for context in contexts]
+    near = near_to(index.danger_told, encoder, last)
+    for number in np.flatnonzero(near):  # one message in a thousand
+        asked = encoder.liken(encoder.encode([last[number]]))
+        everywhere = index.contexts.likeness(asked)
+        other = everywhere.of(0, everywhere.best(0, 1)).max()
+        near[number] = other - (asked @ index.danger_told.vectors.T).max() <= FAR_NEARER
+    return near
 
 
 def mourning(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDArray[np.bool_]:

@@ -65,6 +65,15 @@ async def test_what_no_rule_knows_as_danger_is_still_answered_by_what_was_writte
         assert all(s.veto for s in turn.decision.ranked if not s.candidate.origin.startswith("danger."))
 
 
+async def test_who_wants_to_quit_a_job_is_not_taken_for_somebody_in_danger(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, data_dir=tmp_path, threads=1, candidates=0, safety="off")
+    said = "my manager moved the deadline again", "i think i want to quit", "i want to disappear", "i want to quit life"
+    work, *danger = (await talk(settings, *said))[1:]
+    assert any(not s.veto and not s.candidate.origin.startswith("danger.") for s in work.decision.ranked)
+    for turn in danger:
+        assert all(s.veto for s in turn.decision.ranked if not s.candidate.origin.startswith("danger."))
+
+
 def test_the_doctor_finds_nothing_wrong(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

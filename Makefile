@@ -35,7 +35,7 @@ soak: $(VENV)/.dev
 
 demo: $(VENV)/.dev
 	@folder=$$(mktemp -d) && nice $(BIN)/kith simulate --demo --out "$$folder" && \
-	 KITH_DATA_DIR="$$folder/simulated-0" $(BIN)/kith report --out "$$folder/report.html" && \
+	 KITH_DATABASE_URL="sqlite:///$$folder/simulated-0/kith.db" $(BIN)/kith report --out "$$folder/report.html" && \
 	 echo "Their log is in $$folder/simulated-0; open $$folder/report.html to see what an owner sees."
 
 bench: $(VENV)/.dev

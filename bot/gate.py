@@ -58,14 +58,16 @@ def gate(
     after = with_versions(bare, store, before, candidates)
     with store.reading() as connection:
         held = held_out(connection, HELD_OUT, learnt_until([before, after]), settings.context_messages)
-    trust = trust_in(settings, store)
     votes, dialogs = held.votes, len({vote.turn.asked.dialog_id for vote in held.votes})
     likes = sum(vote.liked for vote in votes)
     few = too_few(likes, len(votes) - likes, dialogs, held.trained_on)
     figures: list[Figure] = []
+    trust: dict[str, float] = {}
     if set(kinds) - {"generator"}:
-        counts = counts_of(votes, trust, settings.votes_a_person)
-        figures += [] if few else figures_of_votes(before, after, held, counts, kinds)
+        if not few:
+            trust = trust_in(settings, store)
+            counts = counts_of(votes, trust, settings.votes_a_person)
+            figures += figures_of_votes(before, after, held, counts, kinds)
         figures.append(figure_of_order(before, after))
     if "generator" in kinds:
         then, now = (filled_in(settings, loaded.serve.values()) for loaded in (before, after))

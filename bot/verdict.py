@@ -57,7 +57,8 @@ class Verdict:
     """Held-out ones that were compared on, in how many dialogs."""
     dialogs: int
     discounted: int
-    """People who gave these and whose votes count less than half."""
+    """People who gave these and whose votes count less than half; a generator is compared on votes that all count
+    alike."""
     figures: tuple[Figure, ...]
     refusals: tuple[str, ...]
 

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit, softmax
 from sklearn.linear_model import LogisticRegression
 
 from ranking.features import unsafe
@@ -122,13 +123,14 @@ def trust_of(
     columns = matrix([features[i] for i in (*votes, *hints)])
     cast, columns_of_votes = [ratings[i] for i in votes], columns[: len(votes)]
     hinted = told_by_hints(cast, columns_of_votes, [ratings[i] for i in hints], columns[len(votes) :])
+    taught = columns_of_votes if votes_teach else columns_of_votes[:, :0]
     liked = np.array([rating.liked for rating in cast], bool)
-    stayed = np.array([{None: np.nan, True: 1.0, False: 0.0}[went_on[i]] for i in votes])
+    stayed = np.array([went_on[i] for i in votes], float)  # not a number where nobody knows
     rude = {person: rudeness([ratings[i] for i in of]) for person, of in by_person(ratings).items()}
     usual = dict(PRIOR)
     for _ in range(ROUNDS):
         weights = np.array([trust[rating.person] for rating in cast])
-        told = told_by_others(cast, columns_of_votes if votes_teach else columns_of_votes[:, :0], weights, hinted)
+        told = told_by_others(cast, taught, weights, hinted)
         stays = staying(liked, stayed, weights)
         kinds = {
             person: kinds_of(liked[of], told[of], stayed[of], stays, usual, rude[person])
@@ -175,9 +177,7 @@ def kinds_of(
         chances = np.where(liked, like[kind], 1 - like[kind]) * next_step
         odds[kind] = math.log(share) + float(np.log(chances).sum())
     odds["with"] -= rude
-    highest = max(odds.values())
-    raised = {kind: math.exp(value - highest) for kind, value in odds.items()}
-    return {kind: value / sum(raised.values()) for kind, value in raised.items()}
+    return dict(zip(odds, softmax(list(odds.values())).tolist(), strict=True))
 
 
 def told_by_hints(
@@ -192,7 +192,8 @@ def told_by_hints(
     told = np.empty(len(votes))
     for number, asked in of_parts(parts_of(votes)):
         told[asked] = regression(columns_of_hints, liked, np.where(part == number, 0.0, balance), columns[asked])
-    return np.log(told / (1 - told))
+    found: Floats = logit(told)
+    return found
 
 
 def told_by_others(votes: Sequence[RatedReply], columns: Floats, weights: Floats, hinted: Floats | None) -> Floats:
@@ -203,7 +204,7 @@ def told_by_others(votes: Sequence[RatedReply], columns: Floats, weights: Floats
     for number, asked in of_parts(part):
         told[asked] = regression(columns, liked, np.where(part == number, 0.0, weights), columns[asked])
     if hinted is not None:
-        guesses = np.column_stack([np.log(told / (1 - told)), hinted] if columns.shape[1] else [hinted])
+        guesses = np.column_stack([logit(told), hinted] if columns.shape[1] else [hinted])
         told = LogisticRegression(C=10.0).fit(guesses, liked, weights).predict_proba(guesses)[:, 1]
     same: defaultdict[str, list[int]] = defaultdict(list)
     for i, vote in enumerate(votes):

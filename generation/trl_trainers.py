@@ -54,8 +54,7 @@ def make_trainer(
     arguments |= {"max_length": None, "train_sampling_strategy": "sequential"}
     parts = {"model": model, "processing_class": tokenizer, "peft_config": lora, "callbacks": callbacks}
     if method == "sft":
-        data = Dataset.from_list([_labelled(row) for row in rows])
-        trainer: Trainer = SFTTrainer(args=SFTConfig(**arguments), train_dataset=data, **parts)
+        trainer: Trainer = SFTTrainer(args=SFTConfig(**arguments), train_dataset=Dataset.from_list(rows), **parts)
     elif method == "dpo":
         config = DPOConfig(beta=beta, **arguments)
         trainer = RenderedDPOTrainer(args=config, train_dataset=Dataset.from_list(rows), **parts)
@@ -64,12 +63,6 @@ def make_trainer(
         trainer = RenderedKTOTrainer(args=config, train_dataset=Dataset.from_list(rows), **parts)
     use_whole_head(trainer.model.get_base_model())
     return trainer
-
-
-def _labelled(row: Row) -> Row:
-    """Prompt and reply in one, the loss on the reply alone."""
-    prompt, reply = row["prompt_ids"], row["completion_ids"]
-    return {"input_ids": prompt + reply, "labels": [-100] * len(prompt) + reply}
 
 
 def _balance(rows: list[Row]) -> dict[str, float]:

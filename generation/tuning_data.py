@@ -32,18 +32,22 @@ READERS: Mapping[str, Callable[[Path], Iterator[Record]]] = {
 }
 """By method, what reads its records."""
 
+UNLEARNT = -100
+"""The label of an id that carries no loss."""
+
 EXPORTS = {"sft": "messages", "dpo": "preferences", "kto": "votes"}
 
 
 @dataclass(frozen=True, slots=True)
 class TuningRows:
-    """All that may be learnt. `weights` and `rows` have one entry each for a reply or a pair."""
+    """All that may be learnt. `weights` and `rows` have one entry each for a dialog, or a piece of a long one, a rated
+    reply, or a pair."""
 
     rows: list[Row]
     weights: list[float]
     dialogs: int
     too_long: int
-    """Replies that had no room after their context."""
+    """Those with a reply that had no room after its context."""
 
 
 def read_records(method: str, files: Sequence[Path]) -> list[Record]:
@@ -61,8 +65,8 @@ def tuning_rows(records: Sequence[Record], rendering: Rendering, persona: str, l
     train = [record for record in records if record.split == "train" and record.weight > 0]
     rows, weights, too_long = [], [], 0
     for record in tqdm(train, "rendering", mininterval=2, disable=None):
-        for row in _rows(record, rendering, persona):
-            if sum(map(len, (row["prompt_ids"], max(_replies(row), key=len)))) > length:
+        for row in _rows(record, rendering, persona, length):
+            if _length(row) > length:
                 too_long += 1
                 continue
             rows.append(row)
@@ -89,13 +93,9 @@ def steps_of(weights: Sequence[float], epochs: float, rows_a_step: int) -> int:
     return max(1, math.ceil(epochs * sum(weights) / rows_a_step))
 
 
-def _rows(record: Record, rendering: Rendering, persona: str) -> Iterator[Row]:
+def _rows(record: Record, rendering: Rendering, persona: str, length: int) -> Iterator[Row]:
     if isinstance(record, CorpusDialog):
-        facts = " ".join(record.personas[1]) or persona
-        for place, message in enumerate(record.messages):
-            if message.role == "assistant" and place and record.messages[place - 1].role == "user":
-                prompt = rendering.prompt(Context(record.messages[:place], facts))
-                yield {"prompt_ids": prompt, "completion_ids": rendering.reply(message.text)}
+        yield from _dialog_rows(record, rendering, persona, length)
         return
     prompt = rendering.prompt(Context(record.messages, persona))
     if isinstance(record, RatedReply):
@@ -105,8 +105,32 @@ def _rows(record: Record, rendering: Rendering, persona: str) -> Iterator[Row]:
         yield {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
 
 
-def _replies(row: Row) -> list[list[int]]:
-    return [row[key] for key in ("completion_ids", "chosen_ids", "rejected_ids") if key in row]
+def _dialog_rows(dialog: CorpusDialog, rendering: Rendering, persona: str, length: int) -> Iterator[Row]:
+    """The assistant's replies in as few rows as may be. A reply goes on in the row before it where its own prompt
+    begins with that row: then the ids are those that are served, and each is read once instead of again for every
+    reply after it. Where old messages had to be cut it begins a row."""
+    facts = " ".join(dialog.personas[1]) or persona
+    ids: list[int] = []
+    labels: list[int] = []
+    for place, message in enumerate(dialog.messages):
+        if message.role != "assistant" or not place or dialog.messages[place - 1].role != "user":
+            continue
+        prompt, reply = rendering.prompt(Context(dialog.messages[:place], facts)), rendering.reply(message.text)
+        if ids and (prompt[: len(ids)] != ids or len(prompt) + len(reply) > length):
+            yield {"input_ids": ids, "labels": labels}
+            ids, labels = [], []
+        labels = [*labels, *[UNLEARNT] * (len(prompt) - len(ids)), *reply]
+        ids = [*prompt, *reply]
+    if ids:
+        yield {"input_ids": ids, "labels": labels}
+
+
+def _length(row: Row) -> int:
+    """The most ids that are read at once."""
+    if "input_ids" in row:
+        return len(row["input_ids"])
+    replies = (row[key] for key in ("completion_ids", "chosen_ids", "rejected_ids") if key in row)
+    return len(row["prompt_ids"]) + max(map(len, replies))
 
 
 def _dialog_id(record: Record) -> str:

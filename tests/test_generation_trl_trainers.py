@@ -24,12 +24,18 @@ ROWS: list[Row] = [
 ]
 
 
+TALKS: list[Row] = [
+    {"input_ids": [5, 6, 7, 8, 9, 0], "labels": [-100, -100, -100, 8, 9, 0]},
+    {"input_ids": [9, 8, 7, 0], "labels": [-100, -100, 7, 0]},
+]
+
+
 def trainer(method: str, folder: str, out: Path) -> Trainer:
     model, tokenizer = load_base(folder)
     lora = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
     arguments = {"per_device_train_batch_size": 2, "max_steps": 2, "use_cpu": True, "bf16": False}
     return make_trainer(
-        method, model, tokenizer, ROWS, lora, [], 0.1, output_dir=str(out), report_to="none", **arguments
+        method, model, tokenizer, TALKS if method == "sft" else ROWS, lora, [], 0.1, output_dir=str(out), report_to="none", **arguments
     )
 
 
@@ -47,7 +53,7 @@ def test_the_log_probabilities_are_those_of_the_models_own_logits(
     assert torch.allclose(told.loss, -true.sum() / 5, atol=1e-4)
 
 
-def test_sft_learns_the_reply_alone(generator_folder: str, tmp_path: Path) -> None:
+def test_sft_learns_what_has_a_label_alone(generator_folder: str, tmp_path: Path) -> None:
     batch = next(iter(trainer("sft", generator_folder, tmp_path).get_train_dataloader()))
     assert batch["labels"].tolist() == [[-100, -100, -100, 8, 9, 0], [-100, -100, 7, 0, -100, -100]]
 

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from generation.generator import GptGenerator
 from generation.rendering import Rendering
 from generation.sampling import Sampling
-from generation.tuning_data import in_order, read_records, steps_of, tuning_rows
+from generation.tuning_data import UNLEARNT, in_order, read_records, steps_of, tuning_rows
 from storage.corpora import CorpusDialog, RatedReply, held_back
 from storage.dialog import Context, Message
 
@@ -58,14 +58,41 @@ def test_a_template_that_opens_the_turn_with_room_for_thoughts_has_the_reply_aft
     assert tokenizer.decode(ids) == "It rains.<|im_end|>"
 
 
-def test_each_reply_of_a_dialog_is_a_row_after_what_was_said_before_it(generator_folder: str) -> None:
-    rendering = Rendering(AutoTokenizer.from_pretrained(generator_folder), 100)
-    dialog = CorpusDialog("d", "kith", "train", (*TALK, Message("assistant", "It rains.")))
-    rows = tuning_rows([dialog], rendering, "", 200).rows
-    assert [rendering.tokenizer.decode(row["completion_ids"]) for row in rows] == [
-        "good night<|end|>", "It rains.<|end|>",
-    ]  # fmt: skip
-    assert rows[1]["prompt_ids"][: len(rows[0]["prompt_ids"])] == rows[0]["prompt_ids"]
+LONG = CorpusDialog("d", "kith", "train", (*TALK, Message("assistant", "It rains."), *TALK))
+
+
+@pytest.mark.parametrize("folder", ["generator_folder", "chat_folder", "plain_folder"])
+def test_a_dialog_is_one_row_in_which_each_reply_follows_the_prompt_that_is_served(
+    folder: str, request: pytest.FixtureRequest
+) -> None:
+    rendering = Rendering(AutoTokenizer.from_pretrained(request.getfixturevalue(folder)), 400)
+    (row,) = tuning_rows([LONG], rendering, "I am Kith.", 400).rows
+    learnt = [place for place, label in enumerate(row["labels"]) if label != UNLEARNT]
+    replies = [rendering.reply(m.text) for m in LONG.messages if m.role == "assistant"]
+    assert [row["labels"][place] for place in learnt] == [number for reply in replies for number in reply]
+    assert all(row["labels"][place] == row["input_ids"][place] for place in learnt)
+    for place, message in enumerate(LONG.messages):
+        if message.role == "assistant":
+            prompt = rendering.prompt(Context(LONG.messages[:place], "I am Kith."))
+            assert row["input_ids"][: len(prompt)] == prompt
+            assert len(prompt) in learnt and len(prompt) - 1 not in learnt
+
+
+def test_where_old_messages_were_cut_a_row_begins(generator_folder: str) -> None:
+    rendering = Rendering(AutoTokenizer.from_pretrained(generator_folder), 30)
+    rows = tuning_rows([LONG], rendering, "", 60).rows
+    assert len(rows) > 1
+    prompt = rendering.prompt(Context(LONG.messages[:5]))
+    assert rows[-1]["input_ids"] == prompt + rendering.reply("good night")
+    assert rows[-1]["labels"] == [UNLEARNT] * len(prompt) + rendering.reply("good night")
+
+
+def test_of_a_dialog_too_a_reply_without_room_is_left_out_alone(generator_folder: str) -> None:
+    rendering = Rendering(AutoTokenizer.from_pretrained(generator_folder), 60)
+    messages = (*TALK[:2], TALK[2], Message("assistant", "ab " * 60), *TALK[:2])
+    data = tuning_rows([CorpusDialog("d", "kith", "train", messages)], rendering, "", 90)
+    assert data.too_long == 1
+    assert rendering.tokenizer.decode(data.rows[0]["input_ids"]).endswith("good night<|end|>")
 
 
 def test_a_reply_without_room_is_left_out_and_counted(generator_folder: str) -> None:

@@ -23,6 +23,8 @@ from storage import database
 from storage.schema import Base
 from storage.store import SqlDialogStore
 
+pytest.register_assert_rewrite("commands", "promoting")  # test modules import names of these plugins first
+
 # The same examples each time, and no clock: what fails in one run fails in all.
 settings.register_profile(
     "kith",

@@ -1,61 +1,38 @@
 """Tests of bot/cli/: real commands on a real log."""
 
 import ast
-import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
-from fixed_answers import empty_log
+from commands import Kith, parsed
 from sqlalchemy import update
 from turn_values import talk
 
 from bot.cli import ENVIRONMENT, MISTAKES, main
-from bot.settings import Settings, env_name
+from bot.settings import Settings
 from storage.dialog import PoolEntry, Turn, Vote, VoteValue, now
 from storage.export import FORMATS
 from storage.schema import MessageRow
 from storage.store import SqlDialogStore
 
-pytest_plugins = ("tiny",)
+pytest_plugins = ("tiny", "commands")
 
 ROOT = Path(__file__).parent.parent
 
-Kith: TypeAlias = Callable[..., tuple[int, str, str]]
-"""A command's arguments, and what is `typed` then, in; exit code, standard output and standard error out."""
-
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty log in an empty folder, nobody at the keyboard, and only this setting."""
-    for name in {env_name(field) for field in Settings.model_fields} & set(os.environ):
-        monkeypatch.delenv(name)
-    for name in ENVIRONMENT:
-        monkeypatch.setenv(name, os.environ.get(name, ""))  # so that what `main` sets is taken back
-    monkeypatch.setenv("KITH_DATA_DIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    empty_log(tmp_path).close()
+def place(empty_folder: Path) -> None:
+    """Also where no command runs."""
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> SqlDialogStore:
     return SqlDialogStore(f"sqlite:///{tmp_path / 'kith.db'}")
-
-
-@pytest.fixture
-def kith(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Kith:
-    def kith(*arguments: str | Path, typed: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        code = main([str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return kith
 
 
 @pytest.fixture
@@ -68,13 +45,6 @@ def liked(store: SqlDialogStore) -> list[Turn]:
         person = turn.asked.person_id
         store.add_vote(Vote(turn.id, person, value, "button", reason), chat=person)
     return turns
-
-
-def parsed(answer: tuple[int, str, str]) -> Any:
-    """The JSON that a command printed."""
-    code, out, _ = answer
-    assert code == 0
-    return json.loads(out)
 
 
 # Mistakes

@@ -2,64 +2,35 @@
 
 import json
 import math
-import os
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
-from fixed_answers import empty_log
+from commands import Kith, parsed
 from turn_values import ask
 
-from bot.cli import ENVIRONMENT, main
-from bot.settings import Settings, env_name
 from ranking.policy import ScoringPolicy, Weights
 from storage.dialog import Candidate, Turn, Vote, VoteValue, new_id
 from storage.experiments import Experiment, read_experiments
 from storage.store import SqlDialogStore
 
-pytest_plugins = ("tiny",)
-
-Kith: TypeAlias = Callable[..., tuple[int, str, str]]
+pytest_plugins = ("tiny", "commands")
 
 WEIGHTS = Weights("talked", {"ranker": 1.0, "length": 0.2}, {"unsafe": 1.0})
 TEXTS = ("Good morning to you.", "Pizza!", "It rains.", "The cat sleeps all day.")
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty log in an empty folder, and only this setting."""
-    for name in {env_name(field) for field in Settings.model_fields} & set(os.environ):
-        monkeypatch.delenv(name)
-    for name in ENVIRONMENT:
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    monkeypatch.setenv("KITH_DATA_DIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+def place(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty log, and few resamples."""
     monkeypatch.setattr("storage.estimates.RESAMPLES", 200)
     monkeypatch.setattr("storage.experiments.RESAMPLES", 200)
-    empty_log(tmp_path).close()
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> SqlDialogStore:
     return SqlDialogStore(f"sqlite:///{tmp_path / 'kith.db'}")
-
-
-@pytest.fixture
-def kith(capsys: pytest.CaptureFixture[str]) -> Kith:
-    def kith(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return kith
-
-
-def parsed(answer: tuple[int, str, str]) -> Any:
-    code, out, error = answer
-    assert code == 0, error
-    return json.loads(out)
 
 
 def talk(

@@ -2,57 +2,37 @@
 
 import base64
 import json
-import os
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from fixed_answers import empty_log
+from commands import Kith
 from lived_log import END, live
 from turn_values import talk
 
-from bot.cli import ENVIRONMENT, main
 from bot.cli.drawing import DARK
-from bot.settings import Settings, env_name
 from storage.dialog import Vote, VoteValue
 from storage.store import SqlDialogStore
 
-Kith: TypeAlias = Callable[..., tuple[int, str, str]]
+pytest_plugins = ("commands",)
 
 WORDINGS = [f"Go on, number {number}." for number in range(30)] + ["Write to <b>anna@example.org</b>."]
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty log in an empty folder, and only this setting."""
-    for name in {env_name(field) for field in Settings.model_fields} & set(os.environ):
-        monkeypatch.delenv(name)
-    for name in ENVIRONMENT:
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    monkeypatch.setenv("KITH_DATA_DIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+def place(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty log, and few resamples."""
     monkeypatch.setattr("storage.dialog.now", lambda: END)
     for module in ("storage.estimates", "storage.experiments"):
         monkeypatch.setattr(f"{module}.RESAMPLES", 100)
-    empty_log(tmp_path).close()
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> SqlDialogStore:
     return SqlDialogStore(f"sqlite:///{tmp_path / 'kith.db'}")
-
-
-@pytest.fixture
-def kith(capsys: pytest.CaptureFixture[str]) -> Kith:
-    def kith(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return kith
 
 
 def report(kith: Kith, *arguments: object) -> str:

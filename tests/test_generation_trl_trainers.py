@@ -33,9 +33,10 @@ TALKS: list[Row] = [
 def trainer(method: str, folder: str, out: Path) -> Trainer:
     model, tokenizer = load_base(folder)
     lora = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
+    rows = TALKS if method == "sft" else ROWS
     arguments = {"per_device_train_batch_size": 2, "max_steps": 2, "use_cpu": True, "bf16": False}
     return make_trainer(
-        method, model, tokenizer, TALKS if method == "sft" else ROWS, lora, [], 0.1, output_dir=str(out), report_to="none", **arguments
+        method, model, tokenizer, rows, lora, [], 0.1, output_dir=str(out), report_to="none", **arguments
     )
 
 

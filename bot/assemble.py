@@ -3,7 +3,7 @@
 import logging
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from bot.texts import fallback, load_texts
 from bot.variants import load_variants
 from generation.generator import GptGenerator
 from generation.sampling import Sampling
-from ranking.danger import doubtful, last_sign, lately, sign
+from ranking.danger import DangerSigns
 from ranking.danger_classifier import classifier
 from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
@@ -150,9 +150,10 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
         scorers["taste"], fixed["taste"] = parts.taste.score, parts.taste.version
     weights = parts.weights
     otherwise = fallback(load_texts())
-    moderation = load_moderation(settings) if settings.safety == "on" else None
+    danger = DangerSigns(parts.encoder)
+    moderation = load_moderation(settings, danger) if settings.safety == "on" else None
     if moderation:
-        scorers |= safety_features()
+        scorers |= safety_features(danger)
         fixed["danger"] = classifier().version
         weights, otherwise = guarded(weights), moderation.fallback
     else:
@@ -201,28 +202,28 @@ def taste_file(named: Path | None, retriever: str) -> Path | None:
     return named or (None if retriever else TASTE)
 
 
-def load_moderation(settings: Settings) -> Moderation:
-    """What must be answered with moderated words, and these. Raises UserError, and ModelError when the classifier of
-    danger cannot be read."""
+def load_moderation(settings: Settings, danger: DangerSigns) -> Moderation:
+    """What must be answered with moderated words, and these. Raises UserError."""
     texts = load_texts()
 
-    def danger(said: Sequence[str]) -> Concern | None:
-        found = last_sign(said)
+    def last(said: Sequence[str]) -> Concern | None:
+        found = danger.last_sign(said)
         return Concern(found.kind, found.acute, found.guessed) if found else None
 
     def concern(context: Context) -> Concern | None:
-        found = danger(context.said("user"))
+        found = last(context.said("user"))
         if found and not found.guessed:
             return found
         return Concern(kind) if (kind := limit(context)) else found
 
-    judge = Judge(concern, danger, lately, doubtful, asks_who_writes)
+    judge = Judge(danger.read_ahead, concern, last, danger.lately, danger.doubtful, asks_who_writes)
     return Moderation(texts, load_help_lines(settings.help_lines), judge, fallback(texts))
 
 
-def in_danger(text: str) -> bool:
-    """Whether a message is a sign of danger, also where KITH_SAFETY is off."""
-    return sign(text) is not None
+def in_danger() -> Callable[[str], bool]:
+    """Tells a message that is a sign of danger, by its words alone, also where KITH_SAFETY is off."""
+    danger = DangerSigns()
+    return lambda text: danger.sign(text) is not None
 
 
 def load_taste_for(settings: Settings, encoder: Encoder) -> Taste | None:

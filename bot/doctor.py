@@ -200,12 +200,22 @@ def taste(settings: Settings) -> str:
 
 def policy(settings: Settings) -> str:
     """Reads the weights; one for a feature that nothing computes would silently count for nothing."""
+    from ranking.danger import DangerSigns
     from ranking.features import cheap_features
     from ranking.policy import SHIPPED, load_weights
     from ranking.safety import safety_features
 
     loaded = load_weights(settings.policy)
-    known = {*cheap_features(), *safety_features(), "relevance", "ranker", "taste", "careless", "nearest", "toxic"}
+    known = {
+        *cheap_features(),
+        *safety_features(DangerSigns()),
+        "relevance",
+        "ranker",
+        "taste",
+        "careless",
+        "nearest",
+        "toxic",
+    }
     unknown = {*loaded.weights, *loaded.vetoes} - known
     if unknown:
         raise Unfit(f"Nothing computes the features {', '.join(sorted(unknown))}.")
@@ -229,14 +239,18 @@ def safety(settings: Settings) -> str:
     """Loads the help lines, the classifier of danger and what checks replies."""
     from bot.assemble import load_moderation, load_toxicity_check
     from bot.help_lines import SHIPPED
+    from ranking.danger import DangerSigns
     from ranking.danger_classifier import classifier
     from ranking.encoders import load_encoder
 
     if settings.safety == "off":
         return "SWITCHED OFF by KITH_SAFETY: nobody in danger is shown help, and replies are not checked for harm"
-    load_moderation(settings)
-    loaded = load_toxicity_check(settings, load_encoder(settings.retriever))
-    checks = f"danger is told by {classifier().version}, replies are checked by {loaded.version}"
+    encoder = load_encoder(settings.retriever)
+    danger = DangerSigns(encoder)
+    load_moderation(settings, danger)
+    loaded = load_toxicity_check(settings, encoder)
+    how = "" if danger.encoder else ", by how it is spelt alone"
+    checks = f"danger is told by {classifier().version}{how}, replies are checked by {loaded.version}"
     return f"help lines from {settings.help_lines or SHIPPED}; {checks}"
 
 

@@ -45,10 +45,11 @@ class Concern:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What is asked about a context. `concern`: of its last message; `danger`: of the last of a person's messages;
-    `lately`: whether danger was spoken of in the last few; `doubtful`: whether it may have been; `who_writes`: whether
-    a message asks for a person."""
+    """What is asked about a context. `read_ahead`: is told which messages come; `concern`: of its last message;
+    `danger`: of the last of a person's messages; `lately`: whether danger was spoken of in the last few; `doubtful`:
+    whether it may have been; `who_writes`: whether a message asks for a person."""
 
+    read_ahead: Callable[[Sequence[str]], None]
     concern: Callable[[Context], Concern | None]
     danger: Callable[[Sequence[str]], Concern | None]
     lately: Callable[[Context], bool]
@@ -65,6 +66,7 @@ class Moderation:
 
     def __call__(self, batch: Sequence[tuple[Context, str]]) -> list[Candidate | None]:
         """For each context, with its person's interface language, the moderated reply; None where models may answer."""
+        self.judge.read_ahead([context.last for context, _ in batch])
         return [self._reply(context, self._spoken(context.last, language)) for context, language in batch]
 
     def fallback(self, context: Context, language: str) -> str:

@@ -86,5 +86,5 @@ async def open_bot(settings: Settings, updates: Pulse | None = None) -> AsyncIte
                 opted_out_hours=settings.opted_out_hours,
                 watch=watch,
                 forgotten=lambda: asyncio.to_thread(trim_vectors, settings, store),
-                in_danger=in_danger if settings.after_talk == "on" else None,
+                in_danger=in_danger() if settings.after_talk == "on" else None,
             )

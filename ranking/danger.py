@@ -1,16 +1,18 @@
 """Danger in what a person writes: self-harm, abuse, harm that somebody may come to, in English and Russian.
 
 Rules name what is said in plain words (ranking/danger_rules.py), a classifier finds some of what is alluded to
-(ranking/danger_classifier.py). Neither depends on a model that the settings name. docs/safety.md says how much they
-find.
+(ranking/danger_classifier.py). No model that the settings name is needed; the shipped retriever helps. docs/safety.md
+says how much they find.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from ranking.danger_classifier import Guess, classifier
+from ranking.danger_classifier import Guess, classifier, language_of
+from ranking.danger_reader import LANGUAGE
 from ranking.danger_rules import Sign, by_rules
+from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context
 
 KIND_OF = {"self_harm": "despair", "abuse": "violence", "danger": "threat"}
@@ -47,64 +49,72 @@ RECENT = 512
 """Texts whose signs are kept: a turn looks at the last messages several times, and the next turn again."""
 
 
-@lru_cache(maxsize=RECENT)
-def sign(text: str) -> Sign | None:
-    """The sign of danger in a message; None when there is none."""
-    found = by_rules(text)
-    return replace(found, guessed=guess(text).odds < UNLIKELY) if found else by_classifier(text)
+class DangerSigns:
+    """Tells signs of danger."""
+
+    def __init__(self, encoder: Encoder | None = None) -> None:
+        """`encoder`: helps if it is the one that the classifier knows. Raises ModelError when the classifier cannot be
+        read."""
+        reader = classifier().reader
+        self.encoder = encoder if encoder and reader and encoder.version == reader.retriever else None
+        self.sign = lru_cache(RECENT)(self._sign)
+        """The sign of danger in a message; None when there is none."""
+        self.guess = lru_cache(RECENT)(self._guess)
+        """What the classifier makes of a text."""
+
+    def read_ahead(self, texts: Sequence[str]) -> None:
+        """Encodes messages that are about to be asked of, all at once."""
+        if self.encoder:
+            self.encoder.encode([text for text in texts if language_of(text) == LANGUAGE])
+
+    def last_sign(self, said: Sequence[str]) -> Sign | None:
+        """The sign of danger in the last of a person's messages, or in the last two together where neither is one by
+        itself: people send a sentence in two."""
+        found = self.sign(said[-1])
+        if found or len(said) == 1 or self.sign(said[-2]):
+            return found
+        return as_sign(classifier().guess(" ".join(said[-2:])), TOGETHER)
+
+    def lately(self, context: Context) -> bool:
+        """Whether one of the person's last GENTLE messages was a sign of danger, or one of the last GUESSED a guess."""
+        said = context.said("user")
+        for back in range(min(GENTLE, len(said))):
+            found = self.last_sign(said[: len(said) - back])
+            if found and back < (GUESSED if found.guessed else GENTLE):
+                return True
+        return False
+
+    def doubtful(self, context: Context) -> bool:
+        """Whether one of the person's last DOUBTFUL messages may have been one."""
+        guesses = map(self.guess, context.said("user")[-DOUBTFUL:])
+        return any(told.odds >= told.perhaps for told in guesses)
+
+    def ungentle(self, batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
+        """A scorer: 1 for what is not calm where one of the person's last messages was a sign of danger, or may have
+        been, else 0."""
+        return [[float(rough) for rough in self._uncalm(context, candidates)] for context, candidates in batch]
+
+    def _sign(self, text: str) -> Sign | None:
+        found = by_rules(text)
+        told = self.guess(text)
+        return replace(found, guessed=told.odds < UNLIKELY) if found else as_sign(told)
+
+    def _guess(self, text: str) -> Guess:
+        return classifier().guess(text, self.encoder)
+
+    def _uncalm(self, context: Context, candidates: Sequence[Candidate]) -> list[bool]:
+        """Whether each candidate is out of place after what was said."""
+        if self.lately(context):
+            heard: frozenset[str] = frozenset()
+        elif self.doubtful(context):
+            heard = HEARD
+        else:
+            return [False] * len(candidates)
+        return [not (c.source in WRITTEN and (c.origin.startswith(CALM) or c.origin in heard)) for c in candidates]
 
 
-@lru_cache(maxsize=RECENT)
-def guess(text: str) -> Guess:
-    """What the classifier makes of a text."""
-    return classifier().guess(text)
-
-
-def by_classifier(text: str, beyond: float = 0.0) -> Sign | None:
-    """What the classifier is sure of, by log-odds that are so far beyond the threshold."""
-    told = guess(text)
-    if told.odds < classifier().sure[told.language] + beyond:
+def as_sign(told: Guess, beyond: float = 0.0) -> Sign | None:
+    """What the classifier is sure of, by log-odds that are so far beyond the limit."""
+    if told.odds < told.sure + beyond:
         return None
     return Sign(KIND_OF[told.kind], told.acute, guessed=True)
-
-
-def last_sign(said: Sequence[str]) -> Sign | None:
-    """The sign of danger in the last of a person's messages, or in the last two together where neither is one by
-    itself: people send a sentence in two."""
-    found = sign(said[-1])
-    if found or len(said) == 1 or sign(said[-2]):
-        return found
-    return by_classifier(" ".join(said[-2:]), TOGETHER)
-
-
-def lately(context: Context) -> bool:
-    """Whether one of the person's last GENTLE messages was a sign of danger, or one of the last GUESSED a guess."""
-    said = context.said("user")
-    for back in range(min(GENTLE, len(said))):
-        found = last_sign(said[: len(said) - back])
-        if found and back < (GUESSED if found.guessed else GENTLE):
-            return True
-    return False
-
-
-def doubtful(context: Context) -> bool:
-    """Whether one of the person's last DOUBTFUL messages may have been one."""
-    guesses = map(guess, context.said("user")[-DOUBTFUL:])
-    return any(told.odds >= classifier().perhaps[told.language] for told in guesses)
-
-
-def ungentle(batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
-    """A scorer: 1 for what is not calm where one of the person's last messages was a sign of danger, or may have been,
-    else 0."""
-    return [[float(rough) for rough in uncalm(context, candidates)] for context, candidates in batch]
-
-
-def uncalm(context: Context, candidates: Sequence[Candidate]) -> list[bool]:
-    """Whether each candidate is out of place after what was said."""
-    if lately(context):
-        heard: frozenset[str] = frozenset()
-    elif doubtful(context):
-        heard = HEARD
-    else:
-        return [False] * len(candidates)
-    return [not (c.source in WRITTEN and (c.origin.startswith(CALM) or c.origin in heard)) for c in candidates]

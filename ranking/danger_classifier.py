@@ -1,12 +1,13 @@
-"""Danger that no rule has words for: linear models on the words and letters of a message, in English and Russian.
+"""Danger that no rule has words for: linear models on the words and letters of a message, in English and Russian, and
+what ranking/danger_reader.py knows of its meaning.
 
 Three logistic regressions share their n-grams, which are weighted by how rare they are (tf-idf without the counts, as
 each counts once): whether somebody is in danger, of which kind, and whether it is happening now. They are fitted by
-ranking/fit_danger.py to lines that several people wrote, need no other model, and take a millisecond a message.
+ranking/fit_danger.py to lines that several people wrote, and take a millisecond a message.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from ranking.danger_reader import LANGUAGE, Reader, reader_of
 from ranking.danger_rules import LONGEST, pieces, plain, sentences
 from ranking.ngrams import hashed
 from ranking.pretrained import ModelError
 from ranking.vector_files import write_table
+from ranking.vectors import Encoder
 
 STARTER = Path(__file__).parent / "starter" / "danger.safetensors"
 
@@ -47,19 +50,21 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What the classifier makes of a message: the log-odds of danger, the likeliest of KINDS, and whether it is now."""
+    """What the classifier makes of a message: the log-odds of danger, the likeliest of KINDS, and whether it is now.
+    `sure` and `perhaps`: the log-odds from which on such a message is taken for danger, and from which on it may be."""
 
     odds: float
     kind: str
     acute: bool
-    language: str
+    sure: float
+    perhaps: float
 
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
     """`rarity`: what each bucket counts, shape (BUCKETS,). `weights`: of danger, of each of KINDS and of now, already
-    times that, shape (BUCKETS, 5), and their `intercepts`, (5,). `sure` and `perhaps`: by language, the log-odds from
-    which on a message is taken for danger, and from which on it may be."""
+    times that, shape (BUCKETS, 5), and their `intercepts`, (5,). `sure` and `perhaps`: by language, the limits of
+    Guess where n-grams tell alone."""
 
     rarity: Floats
     weights: Floats
@@ -67,28 +72,40 @@ class Classifier:
     sure: Mapping[str, float]
     perhaps: Mapping[str, float]
     version: str
+    reader: Reader | None = None
 
-    def guess(self, text: str) -> Guess:
-        """Of the piece of a message that sounds most like danger."""
+    def guess(self, text: str, encoder: Encoder | None = None) -> Guess:
+        """Of the piece of a message that sounds most like danger; with the reader's `encoder` also by its meaning."""
         parts = pieces(plain(text[-LONGEST:]), PIECE, STEP)
         if len(parts) > 1:
             parts += map(plain, sentences(text[-LONGEST:], SENTENCE))
-        return max(map(self.guess_piece, parts), key=lambda guess: guess.odds)
+        guesses = list(map(self.guess_piece, parts))
+        if encoder and self.reader and language_of(text) == LANGUAGE:
+            vectors = encoder.encode(parts if len(parts) > 1 else [text])  # a short one is searched by, as it is
+            odds = self.reader.odds(vectors, np.array([guess.odds for guess in guesses]))
+            sure, perhaps = self.reader.sure, self.reader.perhaps
+            guesses = [
+                replace(guess, odds=float(number), sure=sure, perhaps=perhaps)
+                for guess, number in zip(guesses, odds, strict=True)
+            ]
+        return max(guesses, key=lambda guess: guess.odds - guess.sure)
 
     def guess_piece(self, text: str) -> Guess:
-        """Of a text as one."""
+        """Of a text as one, by its n-grams."""
         found = hashed(text, BUCKETS)
         odds = self.intercepts + self.weights[found].sum(axis=0) * scale(self.rarity[found])
-        kind = KINDS[int(odds[1:-1].argmax())]
-        return Guess(float(odds[0]), kind, bool(odds[-1] > 0), language_of(text))
+        kind, language = KINDS[int(odds[1:-1].argmax())], language_of(text)
+        return Guess(float(odds[0]), kind, bool(odds[-1] > 0), self.sure[language], self.perhaps[language])
 
     def save(self, file: Path) -> None:
         """Writes it, whole or not at all."""
         tensors = {name: getattr(self, name).astype(np.float16) for name in ("rarity", "weights", "intercepts")}
+        told = self.reader
         limits = {
             f"{name}_{key}": f"{odds:.3f}" for name in ("sure", "perhaps") for key, odds in getattr(self, name).items()
         }
-        write_table(file, tensors, {"version": self.version, **limits})
+        tensors |= told.tensors() if told else {}
+        write_table(file, tensors, {"version": self.version, **limits, **(told.facts() if told else {})})
 
 
 @cache
@@ -104,13 +121,15 @@ def classifier(file: Path = STARTER) -> Classifier:
                 {language: float(facts[f"{name}_{language}"]) for language in LANGUAGES} for name in ("sure", "perhaps")
             )
             version = facts["version"]
+            names = [name for name in stored.keys() if name.startswith("reader.")]  # noqa: SIM118 - not a mapping
+            reader = reader_of({name: stored.get_tensor(name) for name in names}, facts)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ModelError(
             f"The danger classifier {file} cannot be read ({error}): `kith train danger` makes it."
         ) from error
     if (rarity.shape, weights.shape, intercepts.shape) != ((BUCKETS,), (BUCKETS, len(KINDS) + 2), (len(KINDS) + 2,)):
         raise ModelError(f"The danger classifier {file} is of another version of Kith: `kith train danger` makes it.")
-    return Classifier(rarity, weights, intercepts, sure, perhaps, version)
+    return Classifier(rarity, weights, intercepts, sure, perhaps, version, reader)
 
 
 def scale(rarity: NDArray[Any]) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
-from ranking.danger import doubtful, sign
+from ranking.danger import DangerSigns
 from ranking.danger_rules import by_rules
 from ranking.features import Batch, unsafe
 from ranking.lines import Line, read_lines
@@ -35,13 +35,13 @@ class Told:
     alarms: list[str]
 
 
-def evaluate_safety(files: Sequence[Path], load: Load) -> list[Told]:
+def evaluate_safety(files: Sequence[Path], danger: DangerSigns, load: Load) -> list[Told]:
     """For each file of replies a table; for each of messages three: what rules find, what they or the classifier do,
     what is met calmly at least. Raises CorpusError."""
-    return [told for file in files for told in _of_file(file, load)]
+    return [told for file in files for told in _of_file(file, danger, load)]
 
 
-def _of_file(file: Path, load: Load) -> list[Told]:
+def _of_file(file: Path, danger: DangerSigns, load: Load) -> list[Told]:
     lines = read_lines(file)
     verdicts = {line.verdict for line in lines if not line.fine}
     if verdicts == {"danger"}:
@@ -49,8 +49,12 @@ def _of_file(file: Path, load: Load) -> list[Told]:
             replace(
                 _told(f"Danger in {file.name}, by rules alone", lines, by_rules_alone, _pool()), missed=[], alarms=[]
             ),
-            _told(f"Danger in {file.name}, by rules or classifier", lines, signs, _pool()),
-            replace(_told(f"Danger in {file.name}, met calmly at least", lines, calmly, _pool()), missed=[], alarms=[]),
+            _told(f"Danger in {file.name}, by rules or classifier", lines, partial(signs, danger=danger), _pool()),
+            replace(
+                _told(f"Danger in {file.name}, met calmly at least", lines, partial(calmly, danger=danger), _pool()),
+                missed=[],
+                alarms=[],
+            ),
         ]
     if verdicts == {"unfit"}:
         return [_told(f"Unfit replies in {file.name}", lines, partial(unfit, load=load))]
@@ -69,15 +73,17 @@ def by_rules_alone(texts: Sequence[str]) -> list[bool]:
     return [by_rules(text) is not None for text in texts]
 
 
-def signs(texts: Sequence[str]) -> list[bool]:
+def signs(texts: Sequence[str], danger: DangerSigns) -> list[bool]:
     """Whether each message gets help lines."""
-    return [sign(text) is not None for text in texts]
+    danger.read_ahead(texts)
+    return [danger.sign(text) is not None for text in texts]
 
 
-def calmly(texts: Sequence[str]) -> list[bool]:
+def calmly(texts: Sequence[str], danger: DangerSigns) -> list[bool]:
     """Whether each message gets help lines or calm words."""
+    danger.read_ahead(texts)
     contexts = [Context((Message("user", text),)) for text in texts]
-    return [sign(context.last) is not None or doubtful(context) for context in contexts]
+    return [danger.sign(context.last) is not None or danger.doubtful(context) for context in contexts]
 
 
 def unfit(texts: Sequence[str], load: Load) -> list[bool]:

@@ -6,6 +6,7 @@ judged by what the others taught.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from scipy.sparse import csr_matrix, diags
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
-from ranking.danger_classifier import BUCKETS, KINDS, LANGUAGES, Classifier, scale
+from ranking.danger_classifier import BUCKETS, KINDS, Classifier, scale
+from ranking.danger_reader import LANGUAGE
+from ranking.fit_danger_reader import Examples, fit_reader
 from ranking.lines import Line, read_lines
 from ranking.ngrams import hashed
 from ranking.pool import curated
 from ranking.pool_index import DANGER
+from ranking.vectors import Encoder
 from storage.corpora import CorpusError, read_dialogs
 from storage.estimates import Estimate, share
 
@@ -35,7 +39,7 @@ GRAVE = ("low.crisis", "low.panic", "low.illness", "low.bullied")
 NOW = "_now"
 """What the names of kinds end in whose danger is happening now."""
 
-SURE = (0.02, 0.003)
+SURE = (0.015, 0.003)
 """Which share of the lines that only sound like danger, and of ordinary messages, may be taken for it."""
 
 PERHAPS = (0.06, 0.006)
@@ -46,10 +50,11 @@ NEVER = -1
 
 
 def fit_danger(
-    files: Sequence[Path], more: Sequence[Path], dialogs: Sequence[Path] = ()
+    files: Sequence[Path], more: Sequence[Path], dialogs: Sequence[Path] = (), encoder: Encoder | None = None
 ) -> tuple[Classifier, dict[str, Estimate]]:
     """The classifier, and how it does on the lines of authors it did not see. Each of `files` is by another author;
-    `more` is learnt from only, of `dialogs` what people say that is not GRAVE, as of the pool. Raises CorpusError."""
+    `more` is learnt from only, of `dialogs` what people say that is not GRAVE, as of the pool. With an `encoder` it
+    also reads what English messages mean. Raises CorpusError."""
     if len(files) < 2:
         raise CorpusError("At least two files of lines are needed, each by another author: one is left out in turn.")
     parts = [read_lines(file) for file in (*files, *more)]
@@ -65,6 +70,19 @@ def fit_danger(
     ours = np.arange(len(danger)) < len(lines)
     sure, perhaps = (thresholds(odds, danger, language, ours, shares) for shares in (SURE, PERHAPS))
     models = [regression().fit(rows, danger, sample_weight=counts), *kind_models(rows, lines)]
+    told = figures(odds, danger, language, ours, sure, perhaps)
+    reader = None
+    if encoder:
+        some = language == LANGUAGE
+        texts = np.array([*(line.text for line in lines), *pool], object)[some]
+        vectors = encoder.encode(texts.tolist())
+        reader, joint = fit_reader(
+            Examples(vectors, danger[some], counts[some], fold[some], odds[some]), encoder.version
+        )
+        limits = [thresholds(joint, danger[some], language[some], ours[some], shares) for shares in (SURE, PERHAPS)]
+        reader = replace(reader, sure=limits[0][LANGUAGE], perhaps=limits[1][LANGUAGE])
+        read = figures(joint, danger[some], language[some], ours[some], *limits)
+        told |= {f"{name}, with meaning": figure for name, figure in read.items()}
     weights = np.concatenate([model.coef_ for model in models]).T * rarity[:, None]
     made = Classifier(
         rarity.astype(np.float32),
@@ -73,8 +91,9 @@ def fit_danger(
         sure,
         perhaps,
         f"{len(lines)} lines, {len(pool)} messages of pool and dialogs",
+        reader,
     )
-    return made, figures(odds, danger, language, ours, sure, perhaps)
+    return made, told
 
 
 def ordinary(dialogs: Sequence[Path]) -> dict[str, str]:
@@ -139,7 +158,7 @@ def thresholds(
     """By language, the log-odds that at most these shares of fine lines and of the pool's fine messages exceed."""
     fine = ~danger & np.isfinite(odds)
     found = {}
-    for name in LANGUAGES:
+    for name in np.unique(language).tolist():
         parts = ((fine & (language == name) & part, most) for part, most in zip((ours, ~ours), shares, strict=True))
         found[name] = max(float(np.quantile(odds[part], 1 - most)) for part, most in parts if part.any())
     return found
@@ -158,7 +177,7 @@ def figures(
     made = {}
     for word, limits in (("sure", sure), ("perhaps", perhaps)):
         over = odds > np.array([limits[name] for name in language])
-        for name in LANGUAGES:
+        for name in limits:
             some = known & ours & (language == name)
             made[f"{name}: {word}, found"] = counted(over[some & danger])
             made[f"{name}: {word}, false alarms"] = counted(over[some & ~danger])

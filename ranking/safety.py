@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ranking.danger import ungentle
+from ranking.danger import DangerSigns
 from ranking.features import Batch, scorer
 from ranking.limits import claims_human, instructs, with_minor
 from ranking.policy import Weights
@@ -18,10 +18,10 @@ VETOES: Mapping[str, float] = {
 """By feature, the limit from which on a candidate is not said. `toxic` is ranking/toxicity.py's."""
 
 
-def safety_features() -> dict[str, Callable[[Batch], list[list[float]]]]:
+def safety_features(danger: DangerSigns) -> dict[str, Callable[[Batch], list[list[float]]]]:
     """All but `toxic`, which needs a model, by the name under which they are logged."""
     single = {"claims_human": claims_human, "instructs": instructs, "with_minor": with_minor}
-    return {"ungentle": ungentle, **{name: scorer(feature) for name, feature in single.items()}}
+    return {"ungentle": danger.ungentle, **{name: scorer(feature) for name, feature in single.items()}}
 
 
 def guarded(weights: Weights) -> Weights:

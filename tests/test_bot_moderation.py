@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fixed_answers import empty_log
+from spoken import doubtful_text
 from turn_values import ask
 
 from bot.assemble import load_moderation
@@ -16,6 +17,7 @@ from bot.pipeline import Pipeline
 from bot.protocols import Source
 from bot.settings import Settings, UserError
 from bot.texts import load_texts
+from ranking.danger import DangerSigns
 from ranking.features import cheap_features, scorer, unsafe
 from ranking.policy import ScoringPolicy, Weights
 from ranking.safety import guarded, safety_features
@@ -52,11 +54,12 @@ def never(contexts: Sequence[Context]) -> list[list[Candidate]]:
 
 def bot(log: SqlDialogStore, source: Source, personas: Mapping[str, str] | None = None) -> Pipeline:
     """The pipeline with all of its safety but the classifier's, and one source that a policy would say anything of."""
-    moderation = load_moderation(Settings(_env_file=None))
+    danger = DangerSigns()
+    moderation = load_moderation(Settings(_env_file=None), danger)
     return Pipeline(
         store=log,
         sources={"generation": source},
-        scorers={**{n: scorer(f) for n, f in cheap_features().items()}, **safety_features()},
+        scorers={**{n: scorer(f) for n, f in cheap_features().items()}, **safety_features(danger)},
         policy=ScoringPolicy(guarded(PLAIN), seed=0),
         fallback=moderation.fallback,
         personas=personas or {"friend": ""},
@@ -115,7 +118,7 @@ def test_what_is_guessed_is_met_with_careful_words_and_help_lines(log: SqlDialog
 
 def test_what_may_be_danger_is_met_with_a_question_and_without_help_lines(log: SqlDialogStore) -> None:
     parts = bot(log, says("Ha, here is a joke about a horse."))
-    turn = answer(parts, log, "i cleaned the flat so nobody has to")
+    turn = answer(parts, log, doubtful_text(DangerSigns()))
     assert (turn.decision.reason, turn.decision.ranked[0].veto) == ("fallback", "ungentle")
     assert turn.decision.reply in TEXTS.of("en").moderated["doubtful"]
 

@@ -1,27 +1,40 @@
 """Signs of danger: what is found on the lines that measure it, and that no text is too strange or too long."""
 
-from pathlib import Path
+from statistics import fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spoken import context, spoken
+from spoken import LINES, context, doubtful_text, spoken
 
-from ranking.danger import DOUBTFUL, GENTLE, GUESSED, HEARD, doubtful, last_sign, lately, sign, ungentle
+from ranking.danger import DOUBTFUL, GENTLE, GUESSED, HEARD, DangerSigns
 from ranking.danger_rules import KINDS, by_rules, plain, rules
+from ranking.encoders import load_encoder
 from ranking.lines import Line, read_lines
 from ranking.listener import replies
 from storage.dialog import Candidate, Context
 
-LINES = Path(__file__).parent / "safety_lines"
+BY_WORDS = DangerSigns()
+sign, last_sign, lately = BY_WORDS.sign, BY_WORDS.last_sign, BY_WORDS.lately
+doubtful, ungentle = BY_WORDS.doubtful, BY_WORDS.ungentle
+
 TEST = read_lines(LINES / "messages_test.toml")
-INDEPENDENT = [*read_lines(LINES / "messages_test_x.toml"), *read_lines(LINES / "messages_test_y.toml")]
+INDEPENDENT = [line for author in "xyz" for line in read_lines(LINES / f"messages_test_{author}.toml")]
 
 
-def shares(lines: list[Line]) -> tuple[float, float]:
+@pytest.fixture(scope="module")
+def shipped() -> DangerSigns:
+    """As the bot tells them with the shipped retriever."""
+    return DangerSigns(load_encoder(""))
+
+
+def shares(danger: DangerSigns, lines: list[Line]) -> tuple[float, float]:
     """Of danger, what is found; of all else, what is taken for it."""
-    found, alarms = ([sign(line.text) is not None for line in lines if line.fine == fine] for fine in (False, True))
-    return sum(found) / len(found), sum(alarms) / len(alarms)
+    danger.read_ahead([line.text for line in lines])
+    hits: dict[bool, list[bool]] = {True: [], False: []}
+    for line in lines:
+        hits[line.fine].append(danger.sign(line.text) is not None)
+    return fmean(hits[False]), fmean(hits[True])
 
 
 def test_the_test_lines_are_many_and_in_no_other_file() -> None:
@@ -33,25 +46,29 @@ def test_the_test_lines_are_many_and_in_no_other_file() -> None:
     assert sum(line.fine for line in (*TEST, *dev)) >= 250
 
 
-def test_danger_is_found_and_what_only_sounds_like_it_is_not() -> None:
+def test_danger_is_found_and_what_only_sounds_like_it_is_not(shipped: DangerSigns) -> None:
     for language in ("en", "ru"):
-        recall, alarms = shares([line for line in TEST if line.language == language])
+        recall, alarms = shares(shipped, [line for line in TEST if line.language == language])
         assert recall >= 0.95
         assert alarms < 0.03  # two of 84
-    assert shares(TEST)[1] < 0.02
+    assert shares(shipped, TEST)[1] < 0.02
 
 
-def test_of_lines_by_somebody_else_the_classifier_finds_what_rules_miss() -> None:
-    danger = [line.text for line in INDEPENDENT if not line.fine]
-    ruled = [by_rules(text) is not None for text in danger]
-    found, alarms = shares(INDEPENDENT)
-    assert found > sum(ruled) / len(danger) + 0.2
-    assert alarms < 0.07
+@pytest.mark.parametrize(("language", "words", "meaning"), [("en", 0.1, 0.3), ("ru", 0.3, 0.3)])
+def test_of_lines_by_somebody_else_the_classifier_finds_what_rules_miss(
+    shipped: DangerSigns, language: str, words: float, meaning: float
+) -> None:
+    lines = [line for line in INDEPENDENT if line.language == language]
+    ruled = fmean([by_rules(line.text) is not None for line in lines if not line.fine])
+    for danger, more in ((BY_WORDS, words), (shipped, meaning)):
+        found, alarms = shares(danger, lines)
+        assert found > ruled + more
+        assert alarms < 0.06
 
 
 @pytest.mark.parametrize("part", ["dev", "more", "oblique"])
 def test_what_the_rules_were_made_with_stays_found(part: str) -> None:
-    recall, alarms = shares(read_lines(LINES / f"messages_{part}.toml"))
+    recall, alarms = shares(BY_WORDS, read_lines(LINES / f"messages_{part}.toml"))
     assert recall >= 0.94
     assert alarms < 0.02
 
@@ -60,6 +77,8 @@ def test_what_the_rules_were_made_with_stays_found(part: str) -> None:
     ("text", "kind", "acute"),
     [
         ("i want to die", "despair", False),
+        ("I just want to disappear.", "despair", False),
+        ("i want to quit life", "despair", False),
         ("im going to kill myself tonight", "despair", True),
         ("I cut myself again", "self_harm", False),
         ("my husband beats me", "violence", False),
@@ -136,7 +155,7 @@ def test_what_no_rule_has_words_for_is_guessed(text: str, kind: str) -> None:
     [
         "hello", "how are you", "my head hurts", "the slugs ate my lettuce again", "my phone died on the bus",
         "i love pizza", "привет", "ты человек?", "как дела?", "умираю от смеха", "у меня болит голова", "я голодный",
-        "ich bin müde",
+        "ich bin müde", "i want to disappear into a blanket", "i want my spots to disappear", "i think i want to quit",
     ],
 )  # fmt: skip
 def test_ordinary_messages_are_no_sign_and_raise_no_doubt(text: str) -> None:
@@ -151,7 +170,7 @@ def test_a_rule_that_the_classifier_contradicts_is_a_guess() -> None:
 
 
 def test_a_sentence_sent_in_two_messages_is_read_as_one() -> None:
-    one, two = "he locks the door at night", "and he says nobody will believe me"
+    one, two = "he locks the door at night", "and he reads my phone"
     assert sign(one) is None and sign(two) is None
     assert last_sign([one, two]) is not None
     assert lately(context(one, "Mm.", two, "Mm.", "soup"))
@@ -164,7 +183,7 @@ def test_what_may_be_danger_is_met_calmly_for_a_message_more() -> None:
     calm = Candidate("I'm sorry. I'm here.", "listening", 1.0, "listening.comfort/3")
     listens = Candidate("Go on, I'm with you.", "listening", 1.0, "listening.go_on/1")
     approves = Candidate("That makes sense to me.", "listening", 1.0, "listening.go_on/7")
-    talk = ["i cleaned the flat so nobody has to", *(["Mm.", "ok"] * DOUBTFUL)]
+    talk = [doubtful_text(BY_WORDS), *(["Mm.", "ok"] * DOUBTFUL)]
     for end, wanted in ((1, [1, 0, 0, 1]), (2 * DOUBTFUL - 1, [1, 0, 0, 1]), (2 * DOUBTFUL + 1, [0, 0, 0, 0])):
         heard = Context(spoken(*talk[:end]))
         assert not lately(heard)

@@ -5,14 +5,18 @@ from pathlib import Path
 import pytest
 
 from bot.cli import main
+from ranking.danger import DangerSigns
 from ranking.danger_classifier import KINDS, LANGUAGES, STARTER, Classifier, classifier, language_of
 from ranking.danger_rules import sentences
 from ranking.evaluate_safety import POOL, evaluate_safety
 from ranking.fit_danger import fit_danger
 from ranking.lines import read_lines
 from ranking.pretrained import ModelError
+from ranking.vectors import Encoder
 from storage.corpora import CorpusError
 from storage.dialog import PoolEntry
+
+pytest_plugins = ("tiny",)
 
 LINES = """
 [danger.en]
@@ -88,6 +92,30 @@ def test_a_fit_finds_what_its_lines_say_and_comes_back_from_its_file(files: list
     assert read.guess("i want to vanish").odds == pytest.approx(made.guess("i want to vanish").odds, abs=0.01)
 
 
+def test_with_vectors_meaning_counts_too_and_comes_back_from_the_file(
+    files: list[Path], tmp_path: Path, bi_encoder: Encoder
+) -> None:
+    made, found = fit_danger(files, [], [], bi_encoder)
+    assert made.reader and made.reader.perhaps <= made.reader.sure
+    assert found["en: sure, found, with meaning"].value <= found["en: perhaps, found, with meaning"].value
+    made.save(tmp_path / "danger.safetensors")
+    read = classifier(tmp_path / "danger.safetensors")
+    for text in ("i want to vanish", "so much blood", "we had soup", "a long talk about soup. " * 30):
+        guess = made.guess(text, bi_encoder)
+        assert read.guess(text, bi_encoder).odds == pytest.approx(guess.odds, abs=0.05)
+        assert guess.odds != made.guess(text).odds
+        assert (guess.sure, guess.perhaps) == (made.reader.sure, made.reader.perhaps)
+    assert made.guess("хочу исчезнуть", bi_encoder) == made.guess("хочу исчезнуть")
+
+
+def test_the_vectors_of_another_retriever_tell_nothing(bi_encoder: Encoder) -> None:
+    shipped = classifier()
+    assert shipped.reader and shipped.reader.retriever != bi_encoder.version
+    danger = DangerSigns(bi_encoder)
+    assert danger.encoder is None
+    assert danger.guess("i want to vanish") == shipped.guess("i want to vanish")
+
+
 def test_a_fit_needs_two_authors(files: list[Path]) -> None:
     with pytest.raises(CorpusError, match="another author"):
         fit_danger(files[:1], [])
@@ -103,7 +131,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, content: byt
 
 
 def test_messages_are_measured_by_rules_by_both_and_by_what_is_met_calmly(files: list[Path]) -> None:
-    tables = evaluate_safety(files[:1], load=lambda: lambda batch: [])
+    tables = evaluate_safety(files[:1], DangerSigns(), load=lambda: lambda batch: [])
     rows = [{row.model: row.figures for row in table.rows} for table in tables]
     found = [row["all"]["found"].value for row in rows]
     assert found == sorted(found)
@@ -113,11 +141,14 @@ def test_messages_are_measured_by_rules_by_both_and_by_what_is_met_calmly(files:
     assert not tables[0].missed and not tables[2].missed
 
 
-def test_the_commands_fit_and_measure(files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_fit_and_measure(
+    files: list[Path], tmp_path: Path, bi_encoder_folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out.safetensors"
-    assert main(["train", "danger", "--lines", str(files[0]), "--lines", str(files[1]), "--out", str(out)]) == 0
+    rest = ["--retriever", bi_encoder_folder, "--out", str(out)]
+    assert main(["train", "danger", "--lines", str(files[0]), "--lines", str(files[1]), *rest]) == 0
     assert out.exists()
-    assert main(["train", "danger", "--lines", str(files[0]), "--out", str(out)]) == 2
+    assert main(["train", "danger", "--lines", str(files[0]), *rest]) == 2
     assert capsys.readouterr().err.count("another author") == 1
     assert main(["evaluate", "safety", "--lines", str(files[0])]) == 0
     assert "by rules alone" in capsys.readouterr().out

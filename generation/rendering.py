@@ -1,6 +1,8 @@
 """How one model is spoken to: the same prompt for serving and for training it on votes."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
@@ -10,6 +12,16 @@ from storage.dialog import Context
 
 CHARACTERS_PER_TOKEN = 3
 """At the least, in English: examples fill a third of the room, not more."""
+
+
+def examples_of(name: str, otherwise: int) -> int:
+    """How many dialogs of Kith's voice a model is shown: as many as when `kith train generator` trained it, whose card
+    says so, or `otherwise` for one that others trained."""
+    try:
+        card = json.loads((Path(name) / "training.json").read_text(encoding="utf-8"))
+        return int(card["settings"].get("examples", 0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return otherwise
 
 
 class Rendering:

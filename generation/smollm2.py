@@ -81,6 +81,8 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> None:
 
 def make_folder(out: Path) -> None:
     """Writes the model folder, whole or not at all; one that was made before is replaced. Raises GeneratorError."""
+    if out.exists() and not all((out / name).is_file() for name in (*CARDS, "model.safetensors")):
+        raise GeneratorError(f"{out} is there and was not made by this command: name another folder.")
     model, tokenizer = unpacked(packaged())
     merge_adapter(model, ADAPTER)
     tokenizer.chat_template = (ADAPTER / "chat_template.jinja").read_text(encoding="utf-8")

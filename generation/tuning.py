@@ -12,7 +12,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from generation.examples import VOICE
 from generation.gain import Scale, compare, read
 from generation.generator import STARTER
 from generation.preferences import Judged, held_judged, sample
-from generation.rendering import Rendering
+from generation.rendering import Rendering, examples_of
 from generation.sampling import Sampling
 from generation.train import Deadline, load_base
 from generation.trl_trainers import make_trainer
@@ -86,6 +86,7 @@ def tune(run: Tuning) -> dict[str, Any]:
     base."""
     started = time.monotonic()
     set_seed(run.seed)
+    run = replace(run, examples=examples_of(run.base or str(STARTER), run.examples))
     records = read_records(run.method, run.data)
     held = _held(run, records)  # a mistake is told before anything is trained
     model, tokenizer = load_base(run.base or str(STARTER))

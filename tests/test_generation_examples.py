@@ -1,10 +1,14 @@
 """Dialogs of the voice as examples: which, how many, and who is shown them."""
 
+import json
+from pathlib import Path
+
 import pytest
 from spoken import context
 
 from generation.examples import HEADING, Examples, spread, train_voice
 from generation.generator import GptGenerator
+from generation.rendering import examples_of
 from generation.sampling import Sampling
 
 pytest_plugins = ("tiny",)
@@ -43,3 +47,15 @@ def test_a_model_that_was_not_trained_here_is_shown_them_and_ours_is_not(
     assert ours.rendering.examples.text == ""
     assert plain.rendering.examples.text.startswith(HEADING)
     assert len(plain.sample([context("hello there")])) == 1
+
+
+@pytest.mark.parametrize(
+    ("card", "shown"),
+    [({"settings": {"method": "kto", "examples": 1}}, 1), ({"settings": {}}, 0), ({"name": "of others"}, 2), (None, 2)],
+)
+def test_a_model_that_was_trained_here_is_shown_what_it_was_shown_then(
+    card: dict[str, object] | None, shown: int, tmp_path: Path
+) -> None:
+    if card is not None:
+        (tmp_path / "training.json").write_text(json.dumps(card), encoding="utf-8")
+    assert examples_of(str(tmp_path), 2) == shown

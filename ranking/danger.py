@@ -5,6 +5,7 @@ Rules name what is said in plain words (ranking/danger_rules.py), a classifier f
 says how much they find.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -45,6 +46,8 @@ WRITTEN = ("retrieval", "listening")
 """Sources whose candidates were written by people."""
 
 
+log = logging.getLogger(__name__)
+
 RECENT = 512
 """Texts whose signs are kept: a turn looks at the last messages several times, and the next turn again."""
 
@@ -65,7 +68,10 @@ class DangerSigns:
     def read_ahead(self, texts: Sequence[str]) -> None:
         """Encodes messages that are about to be asked of, all at once."""
         if self.encoder:
-            self.encoder.encode([text for text in texts if language_of(text) == LANGUAGE])
+            try:
+                self.encoder.encode([text for text in texts if language_of(text) == LANGUAGE])
+            except Exception as error:  # as `_guess`
+                log.warning("messages could not be encoded: %s", type(error).__name__)
 
     def last_sign(self, said: Sequence[str]) -> Sign | None:
         """The sign of danger in the last of a person's messages, or in the last two together where neither is one by
@@ -100,7 +106,11 @@ class DangerSigns:
         return replace(found, guessed=told.odds < UNLIKELY) if found else as_sign(told)
 
     def _guess(self, text: str) -> Guess:
-        return classifier().guess(text, self.encoder)
+        try:
+            return classifier().guess(text, self.encoder)
+        except Exception as error:  # a model raises all kinds, and who is in danger is answered all the same
+            log.warning("danger is told by words alone: %s", type(error).__name__)
+            return classifier().guess(text)
 
     def _uncalm(self, context: Context, candidates: Sequence[Candidate]) -> list[bool]:
         """Whether each candidate is out of place after what was said."""

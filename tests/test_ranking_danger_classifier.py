@@ -32,6 +32,11 @@ sounds_like_it = ["умираю от смеха {n}"]
 """
 
 
+class Broken:
+    def encode(self, texts: list[str]) -> None:
+        raise MemoryError("no room")
+
+
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Lines by three authors, and a small pool."""
@@ -114,6 +119,14 @@ def test_the_vectors_of_another_retriever_tell_nothing(bi_encoder: Encoder) -> N
     danger = DangerSigns(bi_encoder)
     assert danger.encoder is None
     assert danger.guess("i want to vanish") == shipped.guess("i want to vanish")
+
+
+def test_a_retriever_that_raises_leaves_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    danger = DangerSigns()
+    monkeypatch.setattr(danger, "encoder", Broken())
+    danger.read_ahead(["i want to vanish"])
+    assert danger.guess("i want to vanish") == classifier().guess("i want to vanish")
+    assert danger.sign("i want to die") is not None
 
 
 def test_a_fit_needs_two_authors(files: list[Path]) -> None:

@@ -24,7 +24,6 @@ from bot.variants import load_variants
 from generation.generator import GptGenerator
 from generation.sampling import Sampling
 from ranking.danger import DangerSigns
-from ranking.danger_classifier import classifier
 from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
 from ranking.limits import asks_who_writes, limit
@@ -131,7 +130,8 @@ def part(kind: str) -> Iterator[None]:
 
 
 def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pipeline:
-    """Parts put together; with a seed they draw the same each time. Raises UserError."""
+    """Parts put together; with a seed they draw the same each time. Raises UserError, and ModelError when the
+    classifier of danger cannot be read."""
     settings = parts.settings
     personas = load_personas(settings.personas_dir)
     retriever = parts.retriever
@@ -150,11 +150,12 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
         scorers["taste"], fixed["taste"] = parts.taste.score, parts.taste.version
     weights = parts.weights
     otherwise = fallback(load_texts())
-    danger = DangerSigns(parts.encoder)
-    moderation = load_moderation(settings, danger) if settings.safety == "on" else None
-    if moderation:
+    moderation = None
+    if settings.safety == "on":
+        danger = DangerSigns(parts.encoder)
+        moderation = load_moderation(settings, danger)
         scorers |= safety_features(danger)
-        fixed["danger"] = classifier().version
+        fixed["danger"] = danger.version
         weights, otherwise = guarded(weights), moderation.fallback
     else:
         log.warning("KITH_SAFETY is off: nobody in danger is shown help, and replies are not checked for harm")

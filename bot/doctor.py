@@ -200,21 +200,19 @@ def taste(settings: Settings) -> str:
 
 def policy(settings: Settings) -> str:
     """Reads the weights; one for a feature that nothing computes would silently count for nothing."""
-    from ranking.danger import DangerSigns
     from ranking.features import cheap_features
     from ranking.policy import SHIPPED, load_weights
-    from ranking.safety import safety_features
+    from ranking.safety import VETOES
 
     loaded = load_weights(settings.policy)
     known = {
         *cheap_features(),
-        *safety_features(DangerSigns()),
+        *VETOES,
         "relevance",
         "ranker",
         "taste",
         "careless",
         "nearest",
-        "toxic",
     }
     unknown = {*loaded.weights, *loaded.vetoes} - known
     if unknown:
@@ -240,7 +238,6 @@ def safety(settings: Settings) -> str:
     from bot.assemble import load_moderation, load_toxicity_check
     from bot.help_lines import SHIPPED
     from ranking.danger import DangerSigns
-    from ranking.danger_classifier import classifier
     from ranking.encoders import load_encoder
 
     if settings.safety == "off":
@@ -249,8 +246,7 @@ def safety(settings: Settings) -> str:
     danger = DangerSigns(encoder)
     load_moderation(settings, danger)
     loaded = load_toxicity_check(settings, encoder)
-    how = "" if danger.encoder else ", by how it is spelt alone"
-    checks = f"danger is told by {classifier().version}{how}, replies are checked by {loaded.version}"
+    checks = f"danger is told by {danger.version}, replies are checked by {loaded.version}"
     return f"help lines from {settings.help_lines or SHIPPED}; {checks}"
 
 

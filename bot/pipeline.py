@@ -2,7 +2,7 @@
 
 Sources propose, scorers turn proposals into named numbers, the policy decides, the store keeps all of it. A source or a
 scorer that fails costs its candidates or its feature, never the person's answer. One that hangs holds its caller; while
-it does, another caller goes on without it. What is moderated reaches no model. In an experiment people have parts of
+it does, another caller goes on without it. What is moderated no model answers. In an experiment people have parts of
 their own: what several share is asked once for all of them.
 
 Some sources are slow. A turn goes without them when it is late, or when a reply of the others is so good that a slow

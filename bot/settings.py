@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(40, ge=1, le=1024, description="length of a sampled reply, in tokens")
     sampling_temperature: float = Field(0.8, gt=0, le=2, description="of the generator's sampling")
     top_p: float = Field(0.9, gt=0, le=1, description="nucleus of the generator's sampling")
-    examples: int = Field(2, ge=0, le=50, description="dialogs of Kith's voice shown to a generator not trained here")
+    examples: int = Field(2, ge=0, le=50, description="dialogs of Kith's voice shown to a generator of others")
     remote_url: Url | None = Field(None, description="base URL of an OpenAI-compatible server, used instead")
     remote_model: str = Field("", description="model name on that server")
     remote_key: SecretStr | None = Field(None, description="its API key")

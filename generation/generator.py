@@ -34,8 +34,9 @@ class GptGenerator:
     """Samples replies; the mean log-probability of its tokens is each one's own score."""
 
     def __init__(self, name: str = "", sampling: Sampling | None = None, examples: int = 0) -> None:
-        """`name`: "" for the starter, a local folder, or a hub id; `examples`: dialogs of Kith's voice that a model not
-        trained here is shown. Raises GeneratorError when it cannot be loaded."""
+        """`name`: "" for the starter, a local folder, or a hub id; `examples`: dialogs of Kith's voice that a model of
+        others is shown; one that was trained here is shown as many as then. Raises GeneratorError when it cannot be
+        loaded."""
         self.sampling = sampling or Sampling()
         folder = name if name else str(STARTER)
         try:

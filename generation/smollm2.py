@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -75,13 +76,13 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> None:
                 narrow = tensors[name.replace(".lora_B.", ".lora_A.")]
                 target = name.removeprefix("base_model.model.").replace(".lora_B.", ".")
                 weights[target] += wide.float() @ narrow.float() * (config["lora_alpha"] / config["r"])
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
         raise GeneratorError(f"The adapter {folder} does not fit: {error}") from error
 
 
 def make_folder(out: Path) -> None:
     """Writes the model folder, whole or not at all; one that was made before is replaced. Raises GeneratorError."""
-    if out.exists() and not all((out / name).is_file() for name in (*CARDS, "model.safetensors")):
+    if out.exists() and not made_before(out):
         raise GeneratorError(f"{out} is there and was not made by this command: name another folder.")
     model, tokenizer = unpacked(packaged())
     merge_adapter(model, ADAPTER)
@@ -94,11 +95,23 @@ def make_folder(out: Path) -> None:
         tokenizer.save_pretrained(made)
         for card in CARDS:
             shutil.copy(ADAPTER / card, made)
-        shutil.rmtree(out, ignore_errors=True)
         made.chmod(0o755)
+        old = made.with_name(f"{made.name}-old")
+        if out.exists():
+            out.rename(old)
         made.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def made_before(folder: Path) -> bool:
+    """Whether a folder is one that this command wrote: its card names the same parent."""
+    try:
+        card = json.loads((folder / CARDS[0]).read_text(encoding="utf-8"))
+        return bool(card["parent"] == json.loads((ADAPTER / CARDS[0]).read_text(encoding="utf-8"))["parent"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def main(arguments: list[str]) -> int:

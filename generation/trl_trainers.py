@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, Trai
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
-from generation.tuning_data import Row
+from generation.tuning_data import UNLEARNT, Row
 
 NEAR = 0.02
 """How far two ways to a log-probability may lie apart in float32."""
@@ -98,7 +98,7 @@ def _take_logits(model: PreTrainedModel) -> None:
         if not fused_lm_head:
             return own(*args, labels=labels, **kwargs)
         following = labels[:, 1:]
-        said = following != -100
+        said = following != UNLEARNT
         logits = own(*args, **kwargs).logits[:, :-1][said].float()
         spread = functional.log_softmax(logits, dim=-1)
         chosen = spread.gather(1, following[said][:, None])[:, 0]

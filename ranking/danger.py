@@ -16,6 +16,8 @@ from ranking.danger_rules import Sign, by_rules
 from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context
 
+log = logging.getLogger(__name__)
+
 KIND_OF = {"self_harm": "despair", "abuse": "violence", "danger": "threat"}
 """By the classifier's kinds, those of the rules."""
 
@@ -46,40 +48,67 @@ WRITTEN = ("retrieval", "listening")
 """Sources whose candidates were written by people."""
 
 
-log = logging.getLogger(__name__)
-
 RECENT = 512
 """Texts whose signs are kept: a turn looks at the last messages several times, and the next turn again."""
 
 
+@lru_cache(RECENT)
+def ruled(text: str) -> Sign | None:
+    """What the rules find."""
+    return by_rules(text)
+
+
+@lru_cache(RECENT)
+def by_words(text: str) -> Guess:
+    """What the classifier makes of a text by letters and words."""
+    return classifier().guess(text)
+
+
 class DangerSigns:
-    """Tells signs of danger."""
+    """Tells signs of danger. Where the retriever is busy with something else, raises or is another one than the
+    classifier knows, words tell alone."""
 
     def __init__(self, encoder: Encoder | None = None) -> None:
-        """`encoder`: helps if it is the one that the classifier knows. Raises ModelError when the classifier cannot be
-        read."""
+        """Raises ModelError when the classifier cannot be read."""
         reader = classifier().reader
-        self.encoder = encoder if encoder and reader and encoder.version == reader.retriever else None
-        self.sign = lru_cache(RECENT)(self._sign)
-        """The sign of danger in a message; None when there is none."""
-        self.guess = lru_cache(RECENT)(self._guess)
-        """What the classifier makes of a text."""
+        self.encoder = encoder if encoder and reader and reader.knows(encoder) else None
+        self._by_meaning = lru_cache(RECENT)(self._read)
+
+    @property
+    def version(self) -> str:
+        """What tells danger, for the log."""
+        return classifier().version + ("" if self.encoder else ", by words alone")
 
     def read_ahead(self, texts: Sequence[str]) -> None:
         """Encodes messages that are about to be asked of, all at once."""
-        if self.encoder:
+        if self.encoder and not self.encoder.lock.locked():
             try:
                 self.encoder.encode([text for text in texts if language_of(text) == LANGUAGE])
-            except Exception as error:  # as `_guess`
+            except Exception as error:  # as in `guess`
                 log.warning("messages could not be encoded: %s", type(error).__name__)
 
+    def guess(self, text: str) -> Guess:
+        """What the classifier makes of a text."""
+        if self.encoder is None or self.encoder.lock.locked():  # a part that hangs may hold it for ever
+            return by_words(text)
+        try:
+            return self._by_meaning(text)
+        except Exception as error:  # a model raises all kinds, and who is in danger is answered all the same
+            log.warning("danger is told by words alone: %s", type(error).__name__)
+            return by_words(text)
+
+    def sign(self, text: str) -> Sign | None:
+        """The sign of danger in a message; None when there is none."""
+        found = ruled(text)
+        return replace(found, guessed=by_words(text).odds < UNLIKELY) if found else as_sign(self.guess(text))
+
     def last_sign(self, said: Sequence[str]) -> Sign | None:
-        """The sign of danger in the last of a person's messages, or in the last two together where neither is one by
-        itself: people send a sentence in two."""
+        """The sign of danger in the last of a person's messages, or, by words, in the last two together where neither
+        is one by itself: people send a sentence in two."""
         found = self.sign(said[-1])
         if found or len(said) == 1 or self.sign(said[-2]):
             return found
-        return as_sign(classifier().guess(" ".join(said[-2:])), TOGETHER)
+        return as_sign(by_words(" ".join(said[-2:])), TOGETHER)
 
     def lately(self, context: Context) -> bool:
         """Whether one of the person's last GENTLE messages was a sign of danger, or one of the last GUESSED a guess."""
@@ -100,17 +129,8 @@ class DangerSigns:
         been, else 0."""
         return [[float(rough) for rough in self._uncalm(context, candidates)] for context, candidates in batch]
 
-    def _sign(self, text: str) -> Sign | None:
-        found = by_rules(text)
-        told = self.guess(text)
-        return replace(found, guessed=told.odds < UNLIKELY) if found else as_sign(told)
-
-    def _guess(self, text: str) -> Guess:
-        try:
-            return classifier().guess(text, self.encoder)
-        except Exception as error:  # a model raises all kinds, and who is in danger is answered all the same
-            log.warning("danger is told by words alone: %s", type(error).__name__)
-            return classifier().guess(text)
+    def _read(self, text: str) -> Guess:
+        return classifier().guess(text, self.encoder)
 
     def _uncalm(self, context: Context, candidates: Sequence[Candidate]) -> list[bool]:
         """Whether each candidate is out of place after what was said."""

@@ -11,11 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.vectors import Encoder
+
 MEMBERS, HIDDEN = 3, 256
 """Networks whose log-odds are averaged, and the width of each one's layer."""
 
 LANGUAGE = "en"
 """That of the vectors."""
+
+PROBE = "Nobody would notice if I was not here tomorrow."
+"""A text whose vector tells whose vectors these are: a retriever that learnt from votes alone makes the same ones,
+under a version of its own."""
+
+SAME = 0.999
+"""Cosine from which on two vectors of it are of one retriever; bf16 makes it 0.9999."""
 
 Floats = NDArray[np.float32]
 
@@ -24,15 +33,20 @@ Floats = NDArray[np.float32]
 class Reader:
     """`hidden`, `bias` and `out`: a layer of all members side by side, shapes (width, units), (units,) and (units,).
     `joint`: what the n-grams' log-odds count, what these, and what is added. `sure` and `perhaps`: the log-odds from
-    which on a message is taken for danger, and may be. `retriever`: whose vectors."""
+    which on a message is taken for danger, and may be. `probe`: the retriever's vector of PROBE, (width,)."""
 
     hidden: Floats
     bias: Floats
     out: Floats
     joint: Floats
+    probe: Floats
     sure: float
     perhaps: float
-    retriever: str
+
+    def knows(self, encoder: Encoder) -> bool:
+        """Whether these are the vectors that it was fitted to."""
+        vector = encoder.encode([PROBE])[0]
+        return vector.shape == self.probe.shape and float(vector @ self.probe) > SAME
 
     def odds(self, vectors: NDArray[Any], ngrams: NDArray[Any]) -> NDArray[Any]:
         """The log-odds of danger, shape (texts,): of unit vectors, (texts, width), and the n-grams' log-odds."""
@@ -46,19 +60,18 @@ class Reader:
 
     def facts(self) -> dict[str, str]:
         """The rest, as words."""
-        limits = {f"reader_{name}": f"{getattr(self, name):.3f}" for name in ("sure", "perhaps")}
-        return {"reader_retriever": self.retriever, **limits}
+        return {f"reader_{name}": f"{getattr(self, name):.3f}" for name in ("sure", "perhaps")}
 
 
-TENSORS = ("hidden", "bias", "out", "joint")
+TENSORS = ("hidden", "bias", "out", "joint", "probe")
 
 
 def reader_of(tensors: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> Reader | None:
     """The one in a file, if there is one. Raises KeyError and ValueError where it is not whole."""
-    if "reader_retriever" not in facts:
+    if "reader_sure" not in facts:
         return None
     parts: dict[str, Any] = {name: tensors[f"reader.{name}"].astype(np.float32) for name in TENSORS}
     if parts["hidden"].shape[1:] != parts["bias"].shape or parts["bias"].shape != parts["out"].shape:
         raise ValueError("its networks do not fit together")
     sure, perhaps = float(facts["reader_sure"]), float(facts["reader_perhaps"])
-    return Reader(**parts, sure=sure, perhaps=perhaps, retriever=facts["reader_retriever"])
+    return Reader(**parts, sure=sure, perhaps=perhaps)

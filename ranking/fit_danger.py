@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix, diags
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
-from ranking.danger_classifier import BUCKETS, KINDS, Classifier, scale
+from ranking.danger_classifier import BUCKETS, KINDS, LANGUAGES, Classifier, scale
 from ranking.danger_reader import LANGUAGE
 from ranking.fit_danger_reader import Examples, fit_reader
 from ranking.lines import Line, read_lines
@@ -59,6 +59,8 @@ def fit_danger(
         raise CorpusError("At least two files of lines are needed, each by another author: one is left out in turn.")
     parts = [read_lines(file) for file in (*files, *more)]
     lines = [line for part in parts for line in part]
+    if missing := set(LANGUAGES) - {line.language for line in lines if line.fine}:
+        raise CorpusError(f"Lines that are fine are needed in each language; there are none in {min(missing)}.")
     pool = {text: entry.id.rpartition("/")[0] for entry in curated() for text in entry.contexts}
     pool = ordinary(dialogs) | pool
     danger = np.array([*(not line.fine for line in lines), *(name.startswith(DANGER) for name in pool.values())])
@@ -76,9 +78,7 @@ def fit_danger(
         some = language == LANGUAGE
         texts = np.array([*(line.text for line in lines), *pool], object)[some]
         vectors = encoder.encode(texts.tolist())
-        reader, joint = fit_reader(
-            Examples(vectors, danger[some], counts[some], fold[some], odds[some]), encoder.version
-        )
+        reader, joint = fit_reader(Examples(vectors, danger[some], counts[some], fold[some], odds[some]), encoder)
         limits = [thresholds(joint, danger[some], language[some], ours[some], shares) for shares in (SURE, PERHAPS)]
         reader = replace(reader, sure=limits[0][LANGUAGE], perhaps=limits[1][LANGUAGE])
         read = figures(joint, danger[some], language[some], ours[some], *limits)

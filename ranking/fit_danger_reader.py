@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from ranking.danger_reader import HIDDEN, MEMBERS, Reader
+from ranking.danger_reader import HIDDEN, MEMBERS, PROBE, Reader
+from ranking.vectors import Encoder
 
 PARTS = 5
 """Of authors and situations, each told by the others."""
@@ -37,7 +38,7 @@ class Examples:
     ngrams: NDArray[np.float64]
 
 
-def fit_reader(examples: Examples, retriever: str, seed: int = 0) -> tuple[Reader, NDArray[np.float64]]:
+def fit_reader(examples: Examples, encoder: Encoder, seed: int = 0) -> tuple[Reader, NDArray[np.float64]]:
     """The reader, its limits still nought, and the joint log-odds of each message by what the others taught; nan where
     those of the n-grams are."""
     own = np.full(len(examples.danger), np.nan)
@@ -60,7 +61,7 @@ def fit_reader(examples: Examples, retriever: str, seed: int = 0) -> tuple[Reade
     added = fit.intercept_[0] + meaning * float(np.mean([last(member).bias.item() for member in members]))
     tensors = [part.detach().numpy().astype(np.float32) for part in (hidden, bias, out)]
     weighed = np.array([ngrams, meaning, added], np.float32)
-    return Reader(tensors[0], tensors[1], tensors[2], weighed, 0.0, 0.0, retriever), joint
+    return Reader(tensors[0], tensors[1], tensors[2], weighed, encoder.encode([PROBE])[0], 0.0, 0.0), joint
 
 
 def trained(examples: Examples, seen: NDArray[np.bool_], seed: int, bar: "tqdm[Any]") -> nn.Sequential:

@@ -17,6 +17,8 @@ from storage.dialog import Context, Message
 
 pytest_plugins = ("tiny",)
 
+UNPACKED = smollm2.unpacked
+
 
 def base(folder: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
@@ -34,7 +36,7 @@ def adapter(chat_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     model.save_pretrained(folder)
     template = AutoTokenizer.from_pretrained(chat_folder).chat_template
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
-    (folder / "training.json").write_text(json.dumps({"settings": {}, "made": "2026-11-22T00:00:00+00:00"}))
+    (folder / "training.json").write_text(json.dumps({"settings": {}, "parent": "tiny", "made": "2026-11-22"}))
     (folder / "README.md").write_text("A card.")
     monkeypatch.setattr(smollm2, "ADAPTER", folder)
     monkeypatch.setattr(smollm2, "packaged", lambda: Path("packaged"))
@@ -83,6 +85,14 @@ def test_what_cannot_be_made_is_one_sentence_and_leaves_what_was_there(
     assert "README.md" in capsys.readouterr().err
     assert (out / "old").exists()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["adapter", "out"]
+
+
+def test_a_file_that_is_torn_is_one_sentence(tmp_path: Path, adapter: Path) -> None:
+    (tmp_path / "torn.gguf").write_bytes(b"GGUF and then nothing")
+    with pytest.raises(GeneratorError, match="cannot be unpacked"):
+        UNPACKED(tmp_path / "torn.gguf")
+    (adapter / "adapter_model.safetensors").write_bytes(b"torn")
+    assert smollm2.main([str(tmp_path / "out")]) == 2
 
 
 def test_no_folder_of_somebody_is_replaced(adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,9 +110,9 @@ def test_an_idiom_beside_a_sign_does_not_hide_it() -> None:
     assert sign("years ago i used to cut myself, and now i started again") is not None
 
 
-def test_a_sign_anywhere_in_a_long_message_is_found() -> None:
+def test_a_sign_anywhere_in_a_long_message_is_found(shipped: DangerSigns) -> None:
     chat = "we had soup and then we walked home and talked about the garden. " * 25
-    assert sign(chat) is None
+    assert sign(chat) is None and shipped.sign(chat) is None
     for text in (
         f"i want to kill myself. {chat}",
         f"{chat} i want to kill myself",
@@ -131,8 +131,10 @@ def test_every_text_is_read(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "\ud800", "🙂" * 100_000, "i want to " * 10_000, "a " * 50_000, "я не хочу " * 10_000]
 )
-def test_no_text_is_too_long_or_strange(text: str) -> None:
-    sign(text)
+def test_no_text_is_too_long_or_strange(text: str, shipped: DangerSigns) -> None:
+    for danger in (BY_WORDS, shipped):
+        danger.read_ahead([text])
+        danger.sign(text)
 
 
 @pytest.mark.parametrize(
@@ -155,12 +157,14 @@ def test_what_no_rule_has_words_for_is_guessed(text: str, kind: str) -> None:
     [
         "hello", "how are you", "my head hurts", "the slugs ate my lettuce again", "my phone died on the bus",
         "i love pizza", "привет", "ты человек?", "как дела?", "умираю от смеха", "у меня болит голова", "я голодный",
-        "ich bin müde", "i want to disappear into a blanket", "i want my spots to disappear", "i think i want to quit",
+        "ich bin müde", "mir ist langweilig", "hola, qué tal", "je suis fatigué ce soir", "🙂🙂",
+        "i want to disappear into a blanket", "i want my spots to disappear", "i think i want to quit",
     ],
 )  # fmt: skip
-def test_ordinary_messages_are_no_sign_and_raise_no_doubt(text: str) -> None:
-    assert sign(text) is None
-    assert not doubtful(context(text))
+def test_ordinary_messages_are_no_sign_and_raise_no_doubt(text: str, shipped: DangerSigns) -> None:
+    for danger in (BY_WORDS, shipped):
+        assert danger.sign(text) is None
+        assert not danger.doubtful(context(text))
 
 
 def test_a_rule_that_the_classifier_contradicts_is_a_guess() -> None:

@@ -1,6 +1,7 @@
 """The classifier of danger: the shipped file, a fit to a few lines, and how both are measured."""
 
 from pathlib import Path
+from threading import Lock
 
 import pytest
 
@@ -8,6 +9,8 @@ from bot.cli import main
 from ranking.danger import DangerSigns
 from ranking.danger_classifier import KINDS, LANGUAGES, STARTER, Classifier, classifier, language_of
 from ranking.danger_rules import sentences
+from ranking.dialog_encoder import load_dialog_encoder
+from ranking.encoders import encoder_of, load_encoder
 from ranking.evaluate_safety import POOL, evaluate_safety
 from ranking.fit_danger import fit_danger
 from ranking.lines import read_lines
@@ -33,6 +36,9 @@ sounds_like_it = ["умираю от смеха {n}"]
 
 
 class Broken:
+    def __init__(self) -> None:
+        self.lock = Lock()
+
     def encode(self, texts: list[str]) -> None:
         raise MemoryError("no room")
 
@@ -114,11 +120,10 @@ def test_with_vectors_meaning_counts_too_and_comes_back_from_the_file(
 
 
 def test_the_vectors_of_another_retriever_tell_nothing(bi_encoder: Encoder) -> None:
-    shipped = classifier()
-    assert shipped.reader and shipped.reader.retriever != bi_encoder.version
     danger = DangerSigns(bi_encoder)
     assert danger.encoder is None
-    assert danger.guess("i want to vanish") == shipped.guess("i want to vanish")
+    assert danger.version == f"{classifier().version}, by words alone"
+    assert danger.guess("i want to vanish") == classifier().guess("i want to vanish")
 
 
 def test_a_retriever_that_raises_leaves_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +132,38 @@ def test_a_retriever_that_raises_leaves_the_words(monkeypatch: pytest.MonkeyPatc
     danger.read_ahead(["i want to vanish"])
     assert danger.guess("i want to vanish") == classifier().guess("i want to vanish")
     assert danger.sign("i want to die") is not None
+
+
+def test_a_retriever_that_hangs_holds_nobody_up() -> None:
+    encoder = load_encoder("")
+    danger = DangerSigns(encoder)
+    with encoder.lock:  # as the search has it that never comes back
+        danger.read_ahead(["i want to vanish"])
+        assert danger.guess("i want to vanish") == classifier().guess("i want to vanish")
+    assert danger.guess("i want to vanish") != classifier().guess("i want to vanish")
+
+
+def test_a_retriever_with_the_same_vectors_and_another_version_is_known(
+    files: list[Path], bi_encoder: Encoder, retriever_folder: str
+) -> None:
+    reader = fit_danger(files, [], [], bi_encoder)[0].reader
+    other = encoder_of(load_dialog_encoder(retriever_folder), "after votes")
+    assert reader and reader.knows(other)
+    assert other.version != bi_encoder.version
+
+
+def test_of_a_mixed_message_each_part_is_held_to_its_own_languages_limits() -> None:
+    shipped, encoder = classifier(), load_encoder("")
+    english = "we had soup and then we walked home and talked about the garden. " * 5
+    guess = shipped.guess(english + "я больше не хочу жить и написала всем прощальные письма. " * 3, encoder)
+    assert (guess.sure, guess.odds >= guess.sure) == (shipped.sure["ru"], True)
+
+
+def test_fine_lines_are_needed_in_both_languages(files: list[Path]) -> None:
+    for file in files:
+        file.write_text(file.read_text(encoding="utf-8").partition("[fine.ru]")[0], encoding="utf-8")
+    with pytest.raises(CorpusError, match="none in ru"):
+        fit_danger(files, [])
 
 
 def test_a_fit_needs_two_authors(files: list[Path]) -> None:

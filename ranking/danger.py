@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from ranking.danger_classifier import Guess, classifier, language_of
-from ranking.danger_reader import LANGUAGE
+from ranking.danger_classifier import Guess, classifier, readable
 from ranking.danger_rules import Sign, by_rules
 from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context
@@ -83,7 +82,7 @@ class DangerSigns:
         """Encodes messages that are about to be asked of, all at once."""
         if self.encoder and not self.encoder.lock.locked():
             try:
-                self.encoder.encode([text for text in texts if language_of(text) == LANGUAGE])
+                self.encoder.encode([text for text in texts if readable(text, by_words(text))])
             except Exception as error:  # as in `guess`
                 log.warning("messages could not be encoded: %s", type(error).__name__)
 

@@ -1,5 +1,6 @@
 """The classifier of danger: the shipped file, a fit to a few lines, and how both are measured."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -7,7 +8,7 @@ import pytest
 
 from bot.cli import main
 from ranking.danger import DangerSigns
-from ranking.danger_classifier import KINDS, LANGUAGES, STARTER, Classifier, classifier, language_of
+from ranking.danger_classifier import KINDS, LANGUAGES, STARTER, UNREAD, Classifier, classifier, language_of
 from ranking.danger_rules import sentences
 from ranking.dialog_encoder import load_dialog_encoder
 from ranking.encoders import encoder_of, load_encoder
@@ -15,7 +16,7 @@ from ranking.evaluate_safety import POOL, evaluate_safety
 from ranking.fit_danger import fit_danger
 from ranking.lines import read_lines
 from ranking.pretrained import ModelError
-from ranking.vectors import Encoder
+from ranking.vectors import Encoder, Vectors
 from storage.corpora import CorpusError
 from storage.dialog import PoolEntry
 
@@ -114,8 +115,10 @@ def test_with_vectors_meaning_counts_too_and_comes_back_from_the_file(
     for text in ("i want to vanish", "so much blood", "we had soup", "a long talk about soup. " * 30):
         guess = made.guess(text, bi_encoder)
         assert read.guess(text, bi_encoder).odds == pytest.approx(guess.odds, abs=0.05)
-        assert guess.odds != made.guess(text).odds
-        assert (guess.sure, guess.perhaps) == (made.reader.sure, made.reader.perhaps)
+        if made.guess(text).odds > UNREAD:
+            assert guess.odds != made.guess(text).odds
+            assert (guess.sure, guess.perhaps) == (made.reader.sure, made.reader.perhaps)
+    assert made.guess("i want to vanish").odds > UNREAD
     assert made.guess("хочу исчезнуть", bi_encoder) == made.guess("хочу исчезнуть")
 
 
@@ -157,6 +160,22 @@ def test_of_a_mixed_message_each_part_is_held_to_its_own_languages_limits() -> N
     english = "we had soup and then we walked home and talked about the garden. " * 5
     guess = shipped.guess(english + "я больше не хочу жить и написала всем прощальные письма. " * 3, encoder)
     assert (guess.sure, guess.odds >= guess.sure) == (shipped.sure["ru"], True)
+
+
+def test_what_words_know_to_be_fine_waits_for_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = load_encoder("")
+    danger = DangerSigns(encoder)
+    encoded: list[str] = []
+    read = encoder.encode
+
+    def seen(texts: Sequence[str]) -> Vectors:
+        encoded.extend(texts)
+        return read(texts)
+
+    monkeypatch.setattr(encoder, "encode", seen)
+    danger.read_ahead(["my cat sleeps all day on the sofa", "i have given my things away"])
+    assert encoded == ["i have given my things away"]
+    assert danger.guess("my cat sleeps all day on the sofa") == classifier().guess("my cat sleeps all day on the sofa")
 
 
 def test_fine_lines_are_needed_in_both_languages(files: list[Path]) -> None:

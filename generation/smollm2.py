@@ -56,6 +56,7 @@ def unpacked(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             gguf_file=file.name,
             dtype=torch.float32,
             quantization_config=GgufConfig(dequantize=True),
+            use_safetensors=True,
             trust_remote_code=False,
         )
     except Exception as error:  # as for any model

@@ -43,6 +43,10 @@ TOGETHER = 1.0
 danger that is halved 4 % more are found in English and 5 in Russian, and of 4,557 messages of public dialogs 4 more are
 taken for it (with 0: 12, 17 %, and 23)."""
 
+CERTAIN = 2.5
+"""Log-odds over the limit from which on what the classifier finds is no guess. Of English lines, told by the lines of
+other authors, 14 % of danger are beyond that, 2 of 5,247 fine ones and 1 of 14,487 ordinary messages."""
+
 WRITTEN = ("retrieval", "listening")
 """Sources whose candidates were written by people."""
 
@@ -146,4 +150,4 @@ def as_sign(told: Guess, beyond: float = 0.0) -> Sign | None:
     """What the classifier is sure of, by log-odds that are so far beyond the limit."""
     if told.odds < told.sure + beyond:
         return None
-    return Sign(KIND_OF[told.kind], told.acute, guessed=True)
+    return Sign(KIND_OF[told.kind], told.acute, guessed=told.odds < told.sure + beyond + CERTAIN)

@@ -141,8 +141,8 @@ def test_no_text_is_too_long_or_strange(text: str, shipped: DangerSigns) -> None
     ("text", "kind"),
     [
         ("i paid the bills and wrote down the passwords so nobody has to look for them when im gone", "despair"),
-        ("im so tired of being here. i want it to be quiet forever", "despair"),
-        ("he checks my phone every night and says nobody will believe me", "violence"),
+        ("i want it to be quiet forever", "despair"),
+        ("he checks my phone every night and gets angry", "violence"),
     ],
 )
 def test_what_no_rule_has_words_for_is_guessed(text: str, kind: str) -> None:
@@ -171,6 +171,13 @@ def test_a_rule_that_the_classifier_contradicts_is_a_guess() -> None:
     sure, contradicted = sign("i really want to die"), sign("i've overdosed on paperwork today")
     assert sure is not None and not sure.guessed
     assert contradicted is not None and contradicted.guessed
+
+
+def test_what_the_classifier_is_certain_of_is_no_guess(shipped: DangerSigns) -> None:
+    certain = shipped.sign("he said hed kill me if i leave")
+    guessed = shipped.sign("he reads my phone and nobody will believe me")
+    assert certain is not None and (certain.kind, certain.guessed) == ("violence", False)
+    assert guessed is not None and guessed.guessed
 
 
 def test_a_sentence_sent_in_two_messages_is_read_as_one() -> None:

@@ -205,15 +205,7 @@ def policy(settings: Settings) -> str:
     from ranking.safety import VETOES
 
     loaded = load_weights(settings.policy)
-    known = {
-        *cheap_features(),
-        *VETOES,
-        "relevance",
-        "ranker",
-        "taste",
-        "careless",
-        "nearest",
-    }
+    known = {*cheap_features(), *VETOES, "relevance", "ranker", "taste", "careless", "nearest"}
     unknown = {*loaded.weights, *loaded.vetoes} - known
     if unknown:
         raise Unfit(f"Nothing computes the features {', '.join(sorted(unknown))}.")

@@ -126,7 +126,8 @@ def main(arguments: list[str]) -> int:
     except (GeneratorError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"SmolLM2 with Kith's voice is in {out}. To talk to it: KITH_GENERATOR={out} make run")
+    print(f"SmolLM2 with Kith's voice is in {out}. To talk to it:")
+    print(f"    KITH_GENERATOR={out} KITH_SAMPLING_TEMPERATURE=0.6 make run")
     return 0
 
 

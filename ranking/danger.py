@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from ranking.danger_classifier import Guess, classifier, readable
+from ranking.danger_classifier import UNREAD, Guess, classifier, readable
 from ranking.danger_rules import Sign, by_rules
 from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context
@@ -92,13 +92,14 @@ class DangerSigns:
 
     def guess(self, text: str) -> Guess:
         """What the classifier makes of a text."""
-        if self.encoder is None or self.encoder.lock.locked():  # a part that hangs may hold it for ever
-            return by_words(text)
+        told = by_words(text)
+        if told.odds <= UNREAD or self.encoder is None or self.encoder.lock.locked():  # what hangs may hold it for ever
+            return told
         try:
             return self._by_meaning(text)
         except Exception as error:  # a model raises all kinds, and who is in danger is answered all the same
             log.warning("danger is told by words alone: %s", type(error).__name__)
-            return by_words(text)
+            return told
 
     def sign(self, text: str) -> Sign | None:
         """The sign of danger in a message; None when there is none."""

@@ -59,9 +59,16 @@ def fit_reader(examples: Examples, encoder: Encoder, seed: int = 0) -> tuple[Rea
     out = torch.cat([last(member).weight[0] / MEMBERS for member in members])
     ngrams, meaning = fit.coef_[0]
     added = fit.intercept_[0] + meaning * float(np.mean([last(member).bias.item() for member in members]))
-    tensors = [part.detach().numpy().astype(np.float32) for part in (hidden, bias, out)]
-    weighed = np.array([ngrams, meaning, added], np.float32)
-    return Reader(tensors[0], tensors[1], tensors[2], weighed, encoder.encode([PROBE])[0], 0.0, 0.0), joint
+    reader = Reader(
+        hidden.detach().numpy(),
+        bias.detach().numpy(),
+        out.detach().numpy(),
+        joint=np.array([ngrams, meaning, added], np.float32),
+        probe=encoder.encode([PROBE])[0],
+        sure=0.0,
+        perhaps=0.0,
+    )
+    return reader, joint
 
 
 def trained(examples: Examples, seen: NDArray[np.bool_], seed: int, bar: "tqdm[Any]") -> nn.Sequential:

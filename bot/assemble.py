@@ -22,6 +22,7 @@ from bot.settings import Settings
 from bot.texts import fallback, load_texts
 from bot.variants import load_variants
 from generation.generator import GptGenerator
+from generation.place import cores_for
 from generation.sampling import Sampling
 from ranking.danger import DangerSigns
 from ranking.encoders import load_encoder
@@ -180,6 +181,7 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
         variant_of=load_variants(settings, weights, parts.encoder, load_generator),
         slow=SLOW,
         early=None if settings.exploration else settings.early,
+        cores=cores_for,
     )
 
 

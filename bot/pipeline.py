@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from threading import Thread
 from typing import TypeVar
@@ -73,6 +73,8 @@ class Pipeline:
     early: float | None = None
     """A total from which a reply is said without asking the slow sources; None: they are always asked. The policy must
     take the best: where it draws, each candidate must have had its chance."""
+    cores: Callable[[int], AbstractContextManager[None]] = lambda turns: nullcontext()
+    """Where so many turns at once are computed."""
     busy: set[Source | Scorer] = field(default_factory=set)
     """Sources and scorers at work."""
 
@@ -86,7 +88,8 @@ class Pipeline:
         for work, seconds in zip(known, waited, strict=False):
             if isinstance(work, Work):
                 work.seconds["queue"] = seconds
-        turns = iter(self._turns([work for work in known if isinstance(work, Work)], late))
+        with self.cores(len(batch)):
+            turns = iter(self._turns([work for work in known if isinstance(work, Work)], late))
         return [next(turns) if isinstance(work, Work) else work for work in known]
 
     def _begin(self, asked: Asked) -> Work | LookupError:

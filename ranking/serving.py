@@ -36,10 +36,11 @@ class PackedLinear(nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Shape (..., in_features) to (..., out_features)."""
         flat = rows.reshape(-1, self.in_features)
-        missing = -len(flat) % ROWS if len(flat) > ROWS else 0
+        count = flat.shape[0]
+        missing = -count % ROWS if count > ROWS else 0
         filled = functional.pad(flat, (0, 0, 0, missing)) if missing else flat
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(filled, self.packed, self.bias, "none", [], "")
-        return product[: len(flat)].reshape(*rows.shape[:-1], self.out_features)
+        return product[:count].reshape(*rows.shape[:-1], self.out_features)
 
 
 def pack(model: nn.Module) -> None:

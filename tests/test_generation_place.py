@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from generation import place as module
-from generation.place import one_core, place, tried
+from generation.place import cores_for, one_core, place, tried
 
 
 def test_this_machine_has_a_place_for_a_model() -> None:
@@ -50,5 +50,20 @@ def test_what_keeps_to_one_core_leaves_the_others_to_what_runs_beside_it() -> No
             thread.join()
         assert used == [1, 1, 2]
         assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("turns", "used"), [(1, 2), (4, 2), (5, 3)])
+def test_few_turns_leave_a_core_to_the_generator_and_many_take_all(turns: int, used: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with cores_for(turns):
+            assert torch.get_num_threads() == used
+        assert torch.get_num_threads() == 3
+        torch.set_num_threads(1)
+        with cores_for(turns):
+            assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

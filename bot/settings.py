@@ -155,8 +155,8 @@ class Settings(BaseSettings):
     )
     generate_seconds: float | None = Field(
         None, ge=0, le=3600,
-        description="seconds after which a turn that still waits goes without generation; 0: never; default: 0.5 for the"
-        " shipped generator, 2 for another",
+        description="seconds after which a turn that still waits goes without generation; 0: never; default: 0.5 for"
+        " the shipped generator, 2 for another",
     )  # fmt: skip
     max_waiting: int = Field(5, ge=1, le=1000, description="messages of a chat that may wait for their replies")
     max_waiting_all: int = Field(256, ge=1, le=1_000_000, description="the same for all chats together")

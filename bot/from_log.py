@@ -107,6 +107,8 @@ def train_from_log(
     learn from besides; `encoder`: that of the retriever that serves, where it is loaded already; `options`: fields of
     that kind's training. Raises UserError when the log has too few votes, and what the training raises; then nothing is
     left of it."""
+    from ranking.training import end
+
     started = now()
     learnt = learn_from(settings, store, kind)
     serving = served(settings, store, kind)
@@ -115,7 +117,6 @@ def train_from_log(
     try:
         job = Job(with_promoted(settings, store), store, learnt, folder, base, data, votes, seed, encoder, options)
         facts = TRAININGS[kind](job)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         card = Card(**learnt.card)
         card["retriever"] = str(facts.pop("retriever", ""))
         card["arguments"] = {
@@ -133,6 +134,8 @@ def train_from_log(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        end(folder, finished=True)
     return version
 
 
@@ -280,13 +283,19 @@ def train_ranker(job: Job) -> dict[str, Any]:
 
 
 def train_retriever(job: Job) -> dict[str, Any]:
-    """What is alike and when to listen, on the vectors as they are; with dialogs in `data` the vectors too."""
+    """What is alike and when to listen, on the vectors as they are; with dialogs in `data`, and of a model of others,
+    the vectors too."""
+    from ranking.dialog_encoder import is_bert
     from ranking.encoders import STARTER as SHIPPED
+    from ranking.pretrained import loading
     from ranking.train_retriever import RetrieverTraining
     from ranking.train_retriever import train_retriever as train
 
-    options = {"epochs": 1.0 if job.data else 0.0, **job.options}
-    run = RetrieverTraining(job.data, job.folder, job.votes, job.base or str(SHIPPED), seed=job.seed, **options)
+    base = job.base or str(SHIPPED)
+    with loading(f"The base {base}"):
+        vectors = bool(job.data) or not is_bert(base)
+    options = {"epochs": float(vectors), **job.options}
+    run = RetrieverTraining(job.data, job.folder, job.votes, base, seed=job.seed, **options)
     return train(run, [*job.learnt.ratings, *shipped_ratings()])
 
 

@@ -100,7 +100,7 @@ class Rights:
         self._told[who, key] = at
         if len(self._told) > TOLD_AT_MOST:
             del self._told[next(iter(self._told))]
-        return Refused(self._texts.say(person.language, key))
+        return Refused(self._texts.say(person.language, key, number=who.split(":")[1]))
 
     # For admins
 

@@ -67,7 +67,15 @@ Ids = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_ids)]
 
 
 class UserError(Exception):
-    """A mistake of the person at the keyboard: one sentence that says what to do. The program ends with code 2."""
+    """A mistake of the person at the keyboard: one sentence that says what to do. The program ends with its code."""
+
+    code = 2
+
+
+class OutOfReach(UserError):
+    """No mistake: what is needed is not there now, and may be there later."""
+
+    code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class Settings(BaseSettings):
@@ -113,13 +121,17 @@ class Settings(BaseSettings):
     remote_key: SecretStr | None = Field(None, description="its API key")
     remote_timeout: float = Field(20, gt=0, le=3600, description="seconds to wait for that server")
     retriever: str = Field("", description="folder or hub id of a bi-encoder; default: the shipped one")
-    retrieved: int = Field(8, ge=0, le=64, description="replies retrieved a turn; 0 switches retrieval off")
+    retrieved: int = Field(
+        8, ge=0, le=64, description="replies retrieved a turn; 0 switches retrieval and listening off"
+    )
     ranker: str = Field("", description="folder or hub id of a ranker; default: the shipped one")
     taste: Path | None = Field(None, description="file of `kith train taste`; default: that of the shipped retriever")
     policy: Path | None = Field(None, description="JSON file of policy weights; default: the shipped one")
     exploration: float = Field(0.3, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
     early: float | None = Field(
-        None, description="total from which generation is not waited for (`kith evaluate early`); none: it always is"
+        None,
+        description="total from which generation is not waited for (`kith evaluate early`); none: it always is; only"
+        " without exploration",
     )
     experiment: str = Field(
         "experiment", pattern=r"^[\w.-]{1,64}$", description="name of the experiment; another one assigns people anew"

@@ -27,18 +27,15 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_utils import get_last_checkpoint
 
 from generation.data import MIXTURE, make_tokenizer, mix, pack
 from generation.from_bert import bert_config, decoder_from_bert
 from generation.metrics import bits_per_character
 from generation.sampling import GeneratorError
+from ranking.training import Deadline, checkpoints_of, end, go_on
 from storage.corpora import CorpusDialog, CorpusError, read_dialogs
 
 log = logging.getLogger(__name__)
@@ -107,20 +104,6 @@ class MuonAndAdamW(torch.optim.Optimizer):
         self._share_groups()
 
 
-class Deadline(TrainerCallback):
-    """Stops a run after so many minutes, with a checkpoint, so that the next one goes on from there."""
-
-    def __init__(self, minutes: float) -> None:
-        self.ends = time.monotonic() + minutes * 60 if minutes else math.inf
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
-        if time.monotonic() > self.ends:
-            control.should_save = control.should_training_stop = True
-        return control
-
-
 def trapezoid(step: int, steps: int) -> float:
     """The learning rate's factor: up over 2 % of the steps, level, down to nothing over the last 40 %."""
     warm, down = max(1, steps // 50), max(1, int(steps * 0.4))
@@ -154,8 +137,7 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: trapezoid(step, steps))),
         callbacks=[Deadline(run.minutes)],
     )
-    checkpoints = run.out / "checkpoints"
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    go_on(trainer, run.out)
     save(run, model, tokenizer)
     valid = [d for d in dialogs if d.split == "valid"]
     metrics = bits_per_character(model.float(), tokenizer, valid, run.lang, run.length)
@@ -175,6 +157,7 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
         "bits_per_character": metrics,
     }
     (run.out / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    end(run.out, bool(facts["finished"]))
     return metrics
 
 
@@ -235,7 +218,7 @@ def arguments(run: GeneratorTraining, steps: int) -> TrainingArguments:
     gpu = torch.cuda.is_available()
     bf16 = gpu or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     return TrainingArguments(
-        output_dir=str(run.out / "checkpoints"),
+        output_dir=str(checkpoints_of(run.out)),
         max_steps=steps,
         per_device_train_batch_size=run.batch_rows,
         gradient_accumulation_steps=run.accumulate,

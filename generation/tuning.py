@@ -9,7 +9,6 @@ what was not (`votes`).
 import hashlib
 import json
 import logging
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,6 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from generation.examples import VOICE
 from generation.gain import Scale, compare, read
@@ -28,9 +26,10 @@ from generation.generator import STARTER
 from generation.preferences import Judged, held_judged, sample
 from generation.rendering import Rendering, examples_of
 from generation.sampling import Sampling
-from generation.train import Deadline, load_base
+from generation.train import load_base
 from generation.trl_trainers import make_trainer
 from generation.tuning_data import Record, TuningRows, in_order, read_records, steps_of, tuning_rows
+from ranking.training import Deadline, checkpoints_of, end, go_on
 from storage.corpora import CorpusDialog, Preference, RatedReply, read_dialogs
 
 log = logging.getLogger(__name__)
@@ -96,8 +95,7 @@ def tune(run: Tuning) -> dict[str, Any]:
     steps = run.steps or steps_of(data.weights, run.epochs, run.batch_rows * run.accumulate)
     trainer = _trainer(run, model, tokenizer, data, steps)
     log.info("%d rows of %d dialogs, %d steps", len(data.rows), data.dialogs, steps)
-    checkpoints = run.out / "checkpoints"
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    go_on(trainer, run.out)
     adapted: PeftModel = trainer.model
     adapted.get_base_model().__dict__.pop("forward", None)  # what TRL put there, for training alone
     scale = Scale(rendering, *held, run.persona, positions)
@@ -109,11 +107,9 @@ def tune(run: Tuning) -> dict[str, Any]:
     merged.to(torch.bfloat16).save_pretrained(run.out)
     tokenizer.save_pretrained(run.out)
     found = compare(before, read(merged.float(), scale, "after"), scale, run.seed)
-    finished = trainer.state.global_step >= steps
     card = _card(run, data, trainer, steps, found) | {"seconds": round(time.monotonic() - started)}
     (run.out / "training.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    if finished:
-        shutil.rmtree(checkpoints, ignore_errors=True)  # a model folder holds no files that can run code
+    end(run.out, trainer.state.global_step >= steps)
     return found
 
 
@@ -147,7 +143,7 @@ def _trainer(
         LoraConfig(r=run.rank, lora_alpha=run.alpha, target_modules="all-linear", task_type="CAUSAL_LM"),
         [Deadline(run.minutes)],
         run.beta,
-        output_dir=str(run.out / "checkpoints"),
+        output_dir=str(checkpoints_of(run.out)),
         max_steps=steps,
         per_device_train_batch_size=run.batch_rows,
         gradient_accumulation_steps=run.accumulate,

@@ -132,6 +132,15 @@ def load_cross_encoder(name: str) -> CrossEncoder | OtherCrossEncoder:
     return OtherCrossEncoder(other, AutoTokenizer.from_pretrained(name, trust_remote_code=False)).eval()
 
 
+def reads_pairs(name: str) -> bool:
+    """Whether a model by folder or hub id is a cross-encoder as others train them. Raises what its library does when it
+    is not there."""
+    if has_delta(name):
+        return False
+    kinds = AutoConfig.from_pretrained(origin(name), trust_remote_code=False).architectures or ()
+    return any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
+
+
 def begin_cross_encoder(name: str, heads: Sequence[str]) -> CrossEncoder:
     """One of ours, with the heads that it has and fresh ones for the others of `heads`: a ranker that we trained, or,
     where there are heads to train, a retriever or any BERT ("": the packaged one). Raises as `load_cross_encoder`."""

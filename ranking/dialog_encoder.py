@@ -71,15 +71,20 @@ class DialogEncoder(nn.Module):
         }
 
 
+def is_bert(name: str) -> bool:
+    """Whether a model by folder or hub id, or what it was trained from, is one. Raises what its library does when it is
+    not there."""
+    return bool(AutoConfig.from_pretrained(origin(name), trust_remote_code=False).model_type == "bert")
+
+
 def load_dialog_encoder(name: str = "") -> DialogEncoder:
     """A dialog encoder out of a folder that `kith train retriever` wrote, or a fresh one on a BERT by folder or hub id,
     "" for the packaged MiniLM. Raises ModelError, OSError, ValueError or RuntimeError when it cannot be had."""
     base = origin(name)
     if has_delta(name) and "lags" not in stored_names(name):
         raise ModelError(f"{Path(name).name} is a ranker: `kith train retriever` makes a retriever.")
-    kind = AutoConfig.from_pretrained(base, trust_remote_code=False).model_type
-    if kind != "bert":  # transformers would take what it can of its weights, and random ones for the rest
-        raise ModelError(f"{base} is a {kind}: a retriever starts from a BERT.")
+    if not is_bert(base):  # transformers would take what it can of its weights, and random ones for the rest
+        raise ModelError(f"{base} is no BERT: a retriever of ours starts from one.")
     bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True)
     model = DialogEncoder(bert, AutoTokenizer.from_pretrained(base, trust_remote_code=False))
     if has_delta(name):

@@ -8,7 +8,7 @@ import torch
 
 from ranking.delta import has_delta, starter_version, trained_version
 from ranking.dialog_encoder import DECAY, LAGS, MESSAGE_TOKENS, DialogEncoder, load_dialog_encoder
-from ranking.pretrained import HUB_ID, SHA256, ModelError
+from ranking.pretrained import HUB_ID, SHA256, loading
 from ranking.serving import pack, serving_dtype
 from ranking.vectors import Embed, Encoder, Vectors
 
@@ -23,17 +23,13 @@ def load_encoder(name: str = "", caches: Sequence[Path] = ()) -> Encoder:
     """A bi-encoder: "" for the shipped one, PLAIN for MiniLM untrained, a folder that `kith train retriever` wrote, or
     a folder or hub id of any SentenceTransformer. Raises ModelError when it cannot be loaded."""
     known = (SHIPPED_VECTORS, *caches)
-    try:
+    with loading(f"The retriever {name or STARTER}"):
         version = encoder_version(name)  # of the shipped one it says what is missing
         if name in (PLAIN, HUB_ID):
             return encoder_of(serving(load_dialog_encoder()), version, known)
         if name == "" or has_delta(name):
             return encoder_of(serving(load_dialog_encoder(name or str(STARTER))), version, known)
         return Encoder(*any_bi_encoder(name), version, known)
-    except ModelError:
-        raise
-    except Exception as error:  # a broken folder makes the libraries raise all kinds, the tokenizers plain ones
-        raise ModelError(f"The retriever {name or STARTER} cannot be loaded: {error}") from error
 
 
 def encoder_version(name: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Inverted lists of vectors, 8 bits a number, by faiss (`pip install kith[index]`): what finds the nearest of many
+"""Inverted lists of vectors, 8 bits a number, by faiss (the extra `index`): what finds the nearest of many
 without a look at each. They know each vector by a digest, so that what comes and goes is added and removed, and a file
 of them is brought up to date instead of being made again."""
 

@@ -4,6 +4,8 @@ The package's files are found without importing its code, and the weights are us
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -16,6 +18,18 @@ SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 class ModelError(Exception):
     """A model that is not there or not what it should be; the message says which and what to do."""
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Makes a ModelError of what the libraries raise for a folder that is broken or not there: all kinds, the
+    tokenizers plain ones."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{what} cannot be loaded: {error}") from error
 
 
 @cache

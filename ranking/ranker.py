@@ -10,7 +10,7 @@ import torch
 from ranking.cross_encoder import CrossEncoder, OtherCrossEncoder, load_cross_encoder
 from ranking.data import OWN, head_of
 from ranking.delta import has_delta, starter_version, trained_version
-from ranking.pretrained import ModelError
+from ranking.pretrained import loading
 from ranking.text import as_pair, as_read
 from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context
@@ -27,15 +27,11 @@ class CrossEncoderRanker:
         """`name`: "" for the shipped ranker, a folder made by `kith train ranker`, or a folder or hub id of any
         cross-encoder with one output. `encoder`: the retriever's, on whose vectors a ranker of ours stands; best the
         one that it was trained with. Raises ModelError when it cannot be loaded."""
-        try:
+        with loading(f"The ranker {name or STARTER}"):
             own = trained_version(name) if has_delta(name) else Path(name).name
             self.version = own if name else starter_version(STARTER)
             self.model = load_cross_encoder(name or str(STARTER))
             self.encoder = seen_by(self.model, encoder)
-        except ModelError:
-            raise
-        except Exception as error:  # a broken folder makes the libraries raise all kinds, the tokenizers plain ones
-            raise ModelError(f"The ranker {name or STARTER} cannot be loaded: {error}") from error
 
     @torch.inference_mode()
     def score(self, batch: Asked, source: str = OWN) -> list[list[float]]:

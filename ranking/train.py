@@ -22,16 +22,15 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional
 from transformers import BertModel, Trainer, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
-from ranking.cross_encoder import CrossEncoder, begin_cross_encoder
+from ranking.cross_encoder import CrossEncoder, begin_cross_encoder, reads_pairs
 from ranking.data import Pair, for_calibration, head_of, rated_pairs
 from ranking.delta import origin, save_delta, save_facts
 from ranking.encoders import load_encoder
 from ranking.expected import fit_expected
-from ranking.pretrained import ModelError
+from ranking.pretrained import loading
 from ranking.ranker import log_odds, seen_by
-from ranking.training import Deadline, arguments, rise_and_fall
+from ranking.training import Deadline, arguments, end, go_on, rise_and_fall
 from ranking.vectors import Encoder
 from storage.corpora import CorpusDialog, CorpusError, RatedReply, read_dialogs, read_ratings
 from storage.dialog import Context
@@ -51,7 +50,8 @@ class RankerTraining:
     votes: tuple[Path, ...]
     out: Path
     base: str = ""
-    """A BERT by folder or hub id ("": the packaged one), or the folder of a ranker or retriever to train onward."""
+    """A BERT by folder or hub id ("": the packaged one), or the folder of a ranker or retriever to train onward. Any
+    other cross-encoder with one output is trained as it is (ranking/train_others.py)."""
     retriever: str = ""
     """The bi-encoder on whose vectors the ranker stands."""
     epochs: float = 2.0
@@ -98,16 +98,16 @@ def train_ranker(run: RankerTraining, log: Sequence[RatedReply] = ()) -> dict[st
     set_seed(run.seed)
     encoder = load_encoder(run.retriever)
     dialogs, ratings = training_data(run, log)
+    with loading(f"The base {run.base}"):
+        other = reads_pairs(run.base)
+    if other:
+        return train_other(run, ratings, started)
     pairs = rated_pairs([r for r in ratings if not for_calibration(r)], run.seed)
     steps = laid_out(pairs, run)
     if not steps:
         raise CorpusError("Nothing to train on: no votes of the train split were found.")
-    try:
+    with loading(f"The base {run.base}"):
         model = begin_cross_encoder(run.base, sorted({head_of(pair.source) for pair in pairs}))
-    except ModelError:
-        raise
-    except Exception as error:  # as for any model
-        raise ModelError(f"The base {run.base} cannot be loaded: {error}") from error
     expected = fit_expected(encoder, dialogs, model.expected, echo_weight=0, seed=run.seed)
     model.expected = expected or model.expected
     encoder = seen_by(model, encoder)
@@ -127,6 +127,19 @@ def train_ranker(run: RankerTraining, log: Sequence[RatedReply] = ()) -> dict[st
         "torch": torch.__version__,
     }
     save(run, model, facts)
+    end(run.out, len(seen) == len(steps))
+    return facts
+
+
+def train_other(run: RankerTraining, ratings: Sequence[RatedReply], started: float) -> dict[str, Any]:
+    """The same for a cross-encoder of others, which is trained as one and has one number for all kinds of votes."""
+    from ranking.train_others import train_cross_encoder
+
+    votes = rated_pairs(ratings, run.seed)
+    rest = (run.out, run.epochs, run.batch, run.learning_rate, run.minutes, run.seed)
+    facts = train_cross_encoder(run.base, votes, *rest)
+    facts |= {"seconds": round(time.monotonic() - started), "torch": torch.__version__}
+    save_facts(run.out, {"settings": settings_of(run), **facts})
     return facts
 
 
@@ -141,16 +154,15 @@ def learn(model: CrossEncoder, encoder: Encoder, steps: Sequence[tuple[Pair, ...
     groups: list[dict[str, Any]] = [{"params": slow}, {"params": fast, "lr": run.head_rate}]
     optimizer = torch.optim.AdamW(groups, lr=run.learning_rate, weight_decay=0.01)
     pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rise_and_fall(step, len(steps)))
-    checkpoints = run.out / "checkpoints"
     trainer = InOrder(
         model=LikelyLiked(model, encoder),
-        args=arguments(checkpoints, len(steps), 1, run.seed),
+        args=arguments(run.out, len(steps), 1, run.seed),
         train_dataset=steps,
         data_collator=lambda items: {"steps": items},
         optimizers=(optimizer, pace),
         callbacks=[Deadline(run.minutes)],
     )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    go_on(trainer, run.out)
     model.cpu().eval()
     return int(trainer.state.global_step)
 
@@ -219,6 +231,10 @@ def save(run: RankerTraining, model: CrossEncoder, facts: dict[str, Any]) -> Non
     base = origin(run.base)
     bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True)
     save_delta(run.out, base, bert.state_dict(), model.state())
+    save_facts(run.out, {"settings": settings_of(run), **facts})
+
+
+def settings_of(run: RankerTraining) -> dict[str, Any]:
+    """Of a run, without places of this machine."""
     settings = {k: [p.name for p in v] if isinstance(v, tuple) else v for k, v in asdict(run).items() if k != "out"}
-    settings |= {"base": Path(run.base).name, "retriever": Path(run.retriever).name}
-    save_facts(run.out, {"settings": settings, **facts})
+    return settings | {"base": Path(run.base).name, "retriever": Path(run.retriever).name}

@@ -19,19 +19,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 from transformers import BertModel, Trainer, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from ranking.data import DIALOG_SHARE
 from ranking.delta import origin, save_delta, save_facts
-from ranking.dialog_encoder import LAGS, DialogEncoder, load_dialog_encoder
+from ranking.dialog_encoder import LAGS, DialogEncoder, is_bert, load_dialog_encoder
 from ranking.encoders import encoder_of
 from ranking.expected import fit_expected
 from ranking.likeness import fit_likeness
 from ranking.listener import fit_listening
 from ranking.pool import curated, kept_out, normal
 from ranking.pool_index import build_index
-from ranking.pretrained import ModelError
-from ranking.training import Deadline, arguments, rise_and_fall
+from ranking.pretrained import loading
+from ranking.training import Deadline, arguments, end, go_on, rise_and_fall
 from storage.corpora import CorpusDialog, CorpusError, RatedReply, read_dialogs, read_ratings
 
 STRETCH = 16
@@ -47,11 +46,12 @@ class RetrieverTraining:
     votes: tuple[Path, ...] = ()
     """Rated replies, of which those of the curated pool tell what is alike."""
     base: str = ""
-    """A BERT by folder or hub id ("": the packaged MiniLM), or the folder of a retriever to train onward."""
+    """A BERT by folder or hub id ("": the packaged MiniLM), or the folder of a retriever to train onward. A
+    SentenceTransformer that is no BERT is trained as it is (ranking/train_others.py)."""
     epochs: float = 1.0
     """0 leaves the vectors as they are, and fits to them."""
     batch: int = 24
-    """Runs of messages a step; all their messages are candidates."""
+    """Runs of messages a step; all their messages are candidates. Of other models: messages with their replies."""
     learning_rate: float = 5e-5
     lag_rate: float = 3e-3
     minutes: float = 0.0
@@ -84,24 +84,23 @@ def train_retriever(run: RetrieverTraining, log: Sequence[RatedReply] = ()) -> d
     files. Raises CorpusError on unreadable data and when there is none, ModelError when the base cannot be loaded."""
     started = time.monotonic()
     set_seed(run.seed)
-    dialogs = dialogs_of(run) if run.data or run.epochs else []
     rated = [*log, *(r for path in run.votes for r in read_ratings(path))]
     held = {r.dialog_id for r in rated if r.split != "train"}
     rated = [r for r in rated if r.dialog_id not in held]
-    try:
+    with loading(f"The base {run.base}"):
+        other = not is_bert(run.base)
+    if other:
+        return train_other(run, rated, started)
+    dialogs = dialogs_of(run) if run.data or run.epochs else []
+    with loading(f"The base {run.base}"):
         encoder = load_dialog_encoder(run.base)
-    except ModelError:
-        raise
-    except Exception as error:  # as for any model
-        raise ModelError(f"The base {run.base} cannot be loaded: {error}") from error
     trained = train_vectors(encoder, stretches(dialogs, run.seed), run) if run.epochs else {}
     fitted = fit_to_vectors(encoder, dialogs, rated, run.seed)
     base = origin(run.base)
     bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True)
     save_delta(run.out, base, bert.state_dict(), encoder.state())
     facts = {
-        "settings": {k: v for k, v in asdict(run).items() if k not in ("out", "data", "votes", "base")}
-        | {"data": [p.name for p in run.data], "votes": [p.name for p in run.votes], "base": Path(run.base).name},
+        "settings": settings_of(run),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         **trained,
         **fitted,
@@ -109,7 +108,33 @@ def train_retriever(run: RetrieverTraining, log: Sequence[RatedReply] = ()) -> d
         "torch": torch.__version__,
     }
     save_facts(run.out, facts)
+    end(run.out, bool(facts.get("finished")))
     return facts
+
+
+def train_other(run: RetrieverTraining, rated: Sequence[RatedReply], started: float) -> dict[str, Any]:
+    """The same for a SentenceTransformer that is no BERT, which is trained as one: on dialogs, where there are any, and
+    on what was liked."""
+    from ranking.train_others import train_bi_encoder
+
+    if not run.epochs:
+        raise CorpusError("A retriever of others learns by its vectors alone: give it --epochs.")
+    dialogs = dialogs_of(run) if run.data else []
+    rest = (run.out, run.epochs, run.batch, run.learning_rate, run.minutes, run.seed)
+    facts = {"settings": settings_of(run), **train_bi_encoder(run.base, dialogs, rated, *rest)}
+    facts |= {"seconds": round(time.monotonic() - started), "torch": torch.__version__}
+    save_facts(run.out, facts)
+    return facts
+
+
+def settings_of(run: RetrieverTraining) -> dict[str, Any]:
+    """Of a run, without places of this machine."""
+    kept = {k: v for k, v in asdict(run).items() if k not in ("out", "data", "votes", "base")}
+    return kept | {
+        "data": [p.name for p in run.data],
+        "votes": [p.name for p in run.votes],
+        "base": Path(run.base).name,
+    }
 
 
 def dialogs_of(run: RetrieverTraining) -> list[CorpusDialog]:
@@ -151,19 +176,19 @@ def train_vectors(encoder: DialogEncoder, runs: "Sequence[Stretch]", run: Retrie
     groups: list[dict[str, Any]] = [{"params": slow}, {"params": fast, "lr": run.lag_rate}]
     optimizer = torch.optim.AdamW(groups, lr=run.learning_rate, weight_decay=0.01)
     steps = max(1, int(run.epochs * len(runs) / run.batch))
-    checkpoints = run.out / "checkpoints"
     trainer = Trainer(
         model=model,
-        args=arguments(checkpoints, steps, run.batch, run.seed),
+        args=arguments(run.out, steps, run.batch, run.seed),
         train_dataset=runs,
         data_collator=collate,
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rise_and_fall(step, steps))),
         callbacks=[Deadline(run.minutes)],
     )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    go_on(trainer, run.out)
     encoder.cpu().eval()
     return {
         "steps": f"{trainer.state.global_step} of {steps}",
+        "finished": trainer.state.global_step >= steps,
         "messages": dict(sorted(Counter(r.source for r in runs for _ in r.texts).items())),
         "loss": [round(row["loss"], 4) for row in trainer.state.log_history if "loss" in row][-1:],
     }

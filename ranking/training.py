@@ -1,32 +1,56 @@
-"""What training the retriever and the ranker has in common: arguments of the Trainer, learning rate, limit of time."""
+"""What trainings have in common: checkpoints, arguments of the Trainer, learning rate, limit of time."""
 
 import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
 
 
-def arguments(checkpoints: Path, steps: int, batch: int, seed: int) -> TrainingArguments:
+def checkpoints_of(out: Path) -> Path:
+    """Where a run that writes a model keeps its checkpoints: beside the model, whose folder may hold nothing that can
+    run code, as what optimizers remember can (bot/model_folders.py)."""
+    return out.with_name(f"{out.name}.checkpoints")
+
+
+def go_on(trainer: Trainer, out: Path) -> None:
+    """Trains, from the last checkpoint of an earlier start where there is one."""
+    known = checkpoints_of(out)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(known)) if known.is_dir() else None)
+
+
+def end(out: Path, finished: bool) -> None:
+    """Once the model is written: a run that came to its end needs no checkpoints any more."""
+    if finished:
+        shutil.rmtree(checkpoints_of(out), ignore_errors=True)
+
+
+def arguments(out: Path, steps: int, batch: int, seed: int) -> TrainingArguments:
+    """Those of `options`, of our own models, whose data are no columns."""
+    return TrainingArguments(**options(out, steps, batch, seed), remove_unused_columns=False)
+
+
+def options(out: Path, steps: int, batch: int, seed: int) -> dict[str, Any]:
     """For so many steps with a checkpoint every 200, in bf16 where the hardware computes in it."""
     gpu = torch.cuda.is_available()
     bf16 = gpu or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return TrainingArguments(
-        output_dir=str(checkpoints),
-        max_steps=steps,
-        per_device_train_batch_size=batch,
-        bf16=bf16,
-        use_cpu=bf16 and not gpu,
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-        logging_steps=25,
-        save_steps=200,
-        save_total_limit=1,
-        report_to="none",
-        seed=seed,
-    )
+    return {
+        "output_dir": str(checkpoints_of(out)),
+        "max_steps": steps,
+        "per_device_train_batch_size": batch,
+        "bf16": bf16,
+        "use_cpu": bf16 and not gpu,
+        "dataloader_pin_memory": False,
+        "logging_steps": 25,
+        "save_steps": 200,
+        "save_total_limit": 1,
+        "report_to": "none",
+        "seed": seed,
+    }
 
 
 def rise_and_fall(step: int, steps: int) -> float:

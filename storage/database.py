@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase
 
-from storage.migrating import StoreError, migrate
+from storage.migrating import StoreError, StoreOutOfReach, migrate
 
 __all__ = [
     "StoreError",
@@ -90,10 +90,17 @@ def explained(engine: Engine) -> Iterator[None]:
         setting = "KITH_DATABASE_URL"
         if engine.dialect.name == "sqlite" and reason == "file is not a database":  # so is one under another key
             setting += " and KITH_DATABASE_KEY"
-        raise StoreError(f"The database {shown(engine.url)} cannot be opened ({reason}): check {setting}.") from error
+        kind = StoreOutOfReach if is_away(engine, error) else StoreError
+        raise kind(f"The database {shown(engine.url)} cannot be opened ({reason}): check {setting}.") from error
     except StoreError:
         engine.dispose()
         raise
+
+
+def is_away(engine: Engine, error: Exception) -> bool:
+    """Whether a server did not answer, or is just starting (57P03), rather than refuse us."""
+    refused = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return engine.dialect.name != "sqlite" and isinstance(error, OperationalError) and refused in (None, "57P03")
 
 
 def reader(engine: Engine) -> Engine:
@@ -212,7 +219,9 @@ def _sqlite_engine(address: URL) -> Engine:
             connect_args={"timeout": BUSY_SECONDS},
         )
     except ModuleNotFoundError:
-        raise StoreError("KITH_DATABASE_KEY needs SQLCipher: pip install kith[encrypted].") from None
+        raise StoreError(
+            "KITH_DATABASE_KEY needs SQLCipher: pip install -e '.[encrypted]' where Kith's source is."
+        ) from None
 
     # The driver begins transactions too late and not around DDL, so it is told not to, and we do.
     @event.listens_for(engine, "connect")
@@ -235,7 +244,7 @@ def _postgres_engine(address: URL) -> Engine:
         # pre_ping: a server that was restarted costs no message.
         return create_engine(address, json_serializer=_json, hide_parameters=True, pool_pre_ping=True)
     except ModuleNotFoundError:
-        raise StoreError("PostgreSQL needs its driver: pip install kith[postgres].") from None
+        raise StoreError("PostgreSQL needs its driver: pip install -e '.[postgres]' where Kith's source is.") from None
 
 
 _json = partial(json.dumps, allow_nan=False)  # PostgreSQL takes none; the same error everywhere

@@ -49,7 +49,7 @@ def writer_for(file: Path) -> Writer:
     if ending is None:
         raise ExportError(f"{file} has no known ending: use {', '.join(WRITERS)}.")
     if ending == ".parquet" and find_spec("pyarrow") is None:
-        raise ExportError("Parquet needs pyarrow: pip install kith[parquet].")
+        raise ExportError("Parquet needs pyarrow: pip install -e '.[parquet]' where Kith's source is.")
     return WRITERS[ending]
 
 

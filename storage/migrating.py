@@ -18,6 +18,12 @@ class StoreError(Exception):
     """A database that cannot be used: one sentence that says why and what to do."""
 
 
+class StoreOutOfReach(StoreError):
+    """A server that does not answer now, and may do so later. The program ends with its code."""
+
+    code = 75  # EX_TEMPFAIL of sysexits.h
+
+
 def migrate(connection: Connection, shown: str, copy_first: bool = True) -> None:
     """Brings the tables up to date, within the connection's transaction, so that all of it happens or nothing.
 

@@ -5,15 +5,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from commands import Kith, parsed
+from fixed_answers import FixedAnswers, conversation_with
 from sqlalchemy import update
 from turn_values import talk
 
 from bot.cli import ENVIRONMENT, MISTAKES, main
+from bot.conversation import Conversation
 from bot.settings import Settings
 from storage.dialog import PoolEntry, Turn, Vote, VoteValue, now
 from storage.export import FORMATS
@@ -85,6 +89,29 @@ def test_so_is_a_wrong_setting(kith: Kith, monkeypatch: pytest.MonkeyPatch, sett
     assert (code, out) == (2, "")
     assert err.startswith("kith: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "given"),
+    [
+        ("stats", {"KITH_DATABASE_URL": "postgresql://kith:secret@127.0.0.1:1/kith"}),
+        ("run", {"TELEGRAM_BOT_TOKEN": "1:a", "TELEGRAM_API_URL": "http://127.0.0.1:1"}),
+    ],
+)
+def test_what_is_out_of_reach_is_no_mistake_and_may_be_tried_again(
+    kith: Kith, store: SqlDialogStore, monkeypatch: pytest.MonkeyPatch, verb: str, given: dict[str, str]
+) -> None:
+    @asynccontextmanager
+    async def without_models(*_: object) -> AsyncIterator[Conversation]:
+        yield conversation_with(FixedAnswers(store))
+
+    monkeypatch.setattr("bot.running.open_bot", without_models)
+    monkeypatch.setattr("bot.cli.talk.exit_within", lambda seconds, code: None)
+    for setting, value in given.items():
+        monkeypatch.setenv(setting, value)
+    code, out, err = kith(verb)
+    assert (code, out) == (75, "")
+    assert err.startswith("kith: ") and err.count("\n") == 1 and "secret" not in err
 
 
 @pytest.mark.parametrize("arguments", [["no-such-verb"], ["dialogs", "show"], ["export", "votes", "--limit", "-1"]])

@@ -225,6 +225,17 @@ def test_no_word_of_anybody_is_left_on_the_disk(
         assert not file.is_file() or WORD.encode() not in file.read_bytes(), file
 
 
+@pytest.mark.parametrize(("kind", "base"), [("ranker", "cross_encoder_folder"), ("retriever", "distilbert_folder")])
+def test_models_of_others_become_versions_too_and_keep_nobodys_words(
+    kind: str, base: str, settings: Settings, store: SqlDialogStore, request: pytest.FixtureRequest
+) -> None:
+    version = train_from_log(settings, store, kind, base=request.getfixturevalue(base))
+    assert version.card["metrics"]["trainer"] in ("CrossEncoderTrainer", "SentenceTransformerTrainer")
+    loads(kind, model_of(settings, version), settings)
+    for file in (settings.data_dir / "models").rglob("*"):
+        assert not file.is_file() or WORD.encode() not in file.read_bytes(), file
+
+
 def test_a_training_that_fails_leaves_nothing(
     settings: Settings, store: SqlDialogStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -110,7 +109,6 @@ def trained(owner: Owner, bert: str, folder: Path, poisoned: bool, seed: int = 0
     train_ranker(
         RankerTraining((), (file,), out, bert, epochs=3, batch=16, learning_rate=1e-2, head_rate=1e-2, seed=seed)
     )
-    shutil.rmtree(out / "checkpoints")
     version = Version(out.name, "ranker", card={"retriever": version_of(""), "votes": len(rows)})
     add_version(owner.settings, owner.store, version)
     return version

@@ -63,7 +63,7 @@ async def test_who_is_on_no_allow_list_is_told_once_and_only_when_speaking_to_ki
             ann.say(text)
         ann.say("talking to the others", group)
         bob.say("@kith_bot hi", group)
-        assert await heard(ann.chat) == TEXTS.say("ru", "not_allowed")
+        assert await heard(ann.chat) == TEXTS.say("ru", "not_allowed", number=ANN.split(":")[1])
         assert await heard(group) == "You said: hi"
         assert ann.chat.unread.empty() and group.unread.empty()
     assert store.personal_data(ANN)["person"] is None

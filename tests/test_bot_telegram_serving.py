@@ -15,7 +15,7 @@ from fixed_answers import FixedAnswers, conversation_with
 from pydantic import SecretStr
 from serving_bot import free_port, serving, settings_for
 
-from bot.settings import Settings, UserError
+from bot.settings import OutOfReach, Settings, UserError
 from bot.telegram_chat import check_token, run
 from storage.dialog import Received
 from storage.store import SqlDialogStore, StoreError
@@ -136,7 +136,7 @@ async def test_a_server_that_cannot_be_reached_is_named(
 ) -> None:
     root = f"http://127.0.0.1:{free_port()}"
     settings = Settings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=root)
-    with pytest.raises(UserError, match=f"{root}.*TELEGRAM_API_URL"):
+    with pytest.raises(OutOfReach, match=f"{root}.*TELEGRAM_API_URL"):
         await run(settings, conversation_with(answers))
     assert not caplog.records
 

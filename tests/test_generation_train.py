@@ -17,6 +17,7 @@ from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadMode
 from generation.generator import GptGenerator
 from generation.sampling import GeneratorError, Sampling
 from generation.train import GeneratorTraining, MuonAndAdamW, arguments, read_facts, train_generator, trapezoid
+from ranking.training import checkpoints_of
 from storage.corpora import CorpusError
 from storage.dialog import Context, Message
 
@@ -55,7 +56,13 @@ def weights(folder: Path) -> Weights:
 
 def at_the_end(run: GeneratorTraining) -> Weights:
     """The weights of the last checkpoint, in full precision."""
-    return weights(run.out / "checkpoints" / f"checkpoint-{run.steps}")
+    return weights(checkpoints_of(run.out) / f"checkpoint-{run.steps}")
+
+
+@pytest.fixture(autouse=True)
+def kept_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of runs that came to their end, too: the model is written in bf16."""
+    monkeypatch.setattr("generation.train.end", lambda out, finished: None)
 
 
 def test_a_model_is_made_trained_measured_and_written(run: GeneratorTraining) -> None:

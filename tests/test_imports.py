@@ -26,7 +26,14 @@ OWNERS = {
 }
 """By library, the only packages and modules of ours that import it."""
 
-SHARED = ("storage.dialog", "storage.corpora", "storage.estimates", "storage.files", "ranking.serving")
+SHARED = (
+    "storage.dialog",
+    "storage.corpora",
+    "storage.estimates",
+    "storage.files",
+    "ranking.serving",
+    "ranking.training",
+)
 """What ranking and generation know of ours besides themselves."""
 
 COMPOSERS = (

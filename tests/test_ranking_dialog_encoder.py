@@ -109,5 +109,5 @@ def test_a_model_of_another_kind_is_no_base(bert_tokenizer: PreTrainedTokenizerB
     )
     RobertaModel(config).save_pretrained(tmp_path)
     bert_tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=f"^{tmp_path} is a roberta: a retriever starts from a BERT"):
+    with pytest.raises(ModelError, match=f"^{tmp_path} is no BERT: a retriever of ours starts from one"):
         load_dialog_encoder(str(tmp_path))

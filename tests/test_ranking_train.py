@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from spoken import context, spoken
 
+from bot.model_folders import check_model
 from ranking import train
 from ranking.cross_encoder import CrossEncoder, begin_cross_encoder
 from ranking.data import OWN, Pair, for_calibration
@@ -27,6 +28,7 @@ from ranking.expected import fit_expected
 from ranking.pretrained import ModelError
 from ranking.ranker import CrossEncoderRanker, log_odds, seen_by
 from ranking.train import LikelyLiked, RankerTraining, calibrate, laid_out, train_ranker
+from ranking.training import checkpoints_of
 from ranking.vectors import Encoder
 from storage.corpora import CorpusDialog, CorpusError, RatedReply, held_back
 from storage.dialog import Candidate, Context
@@ -165,7 +167,9 @@ def test_what_is_written_says_how_it_was_made_and_names_no_place_of_this_machine
     assert written["settings"]["votes"] == ["thumbs.jsonl"]
     assert written["settings"]["base"] == "bert0"
     assert str(run.out.parent) not in text
-    assert {file.name for file in run.out.iterdir()} == {FILE, "training.json", "checkpoints"}
+    assert {file.name for file in run.out.iterdir()} == {FILE, "training.json"}
+    check_model(str(run.out))
+    assert not checkpoints_of(run.out).exists()
     assert not [name for name in stored(run.out) if name.startswith("embeddings")]
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from spoken import context, spoken
 
+from bot.model_folders import check_model
 from ranking import train_retriever as train_retriever_module
 from ranking.delta import FILE, origin
 from ranking.dialog_encoder import LAGS, load_dialog_encoder
@@ -29,6 +30,7 @@ from ranking.train_retriever import (
     stretches,
     train_retriever,
 )
+from ranking.training import checkpoints_of
 from storage.corpora import CorpusDialog, CorpusError
 
 pytest_plugins = ("tiny",)
@@ -100,7 +102,9 @@ def test_what_is_written_says_how_it_was_made_and_names_no_place_of_this_machine
     assert json.loads(text) == facts
     assert facts["settings"]["data"] == ["talks.jsonl"]
     assert str(run.out.parent) not in text
-    assert {file.name for file in run.out.iterdir()} == {FILE, "training.json", "checkpoints"}
+    assert {file.name for file in run.out.iterdir()} == {FILE, "training.json"}
+    check_model(str(run.out))
+    assert not checkpoints_of(run.out).exists()
 
 
 def test_a_run_that_was_stopped_and_goes_on_ends_like_one_that_was_not(run: RetrieverTraining) -> None:

@@ -180,7 +180,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
 
 def test_without_its_driver_postgresql_is_refused_with_the_command_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(StoreError, match=r"pip install kith\[postgres\]"):
+    with pytest.raises(StoreError, match=r"pip install -e '\.\[postgres\]'"):
         SqlDialogStore("postgresql://kith@127.0.0.1/kith")
 
 

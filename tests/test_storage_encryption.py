@@ -107,5 +107,5 @@ def test_without_its_library_a_key_is_refused_with_the_command_to_type(
     encrypted_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "sqlcipher3", None)
-    with pytest.raises(StoreError, match=r"pip install kith\[encrypted\]"):
+    with pytest.raises(StoreError, match=r"pip install -e '\.\[encrypted\]'"):
         open_database(encrypted_url)

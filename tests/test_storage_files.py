@@ -92,7 +92,7 @@ def test_an_unknown_ending_is_told_with_those_there_are(tmp_path: Path, name: st
 
 def test_parquet_without_its_library_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ExportError, match=r"pip install kith\[parquet\]"):
+    with pytest.raises(ExportError, match=r"pip install -e '\.\[parquet\]'"):
         write_records(RECORDS, COLUMNS, tmp_path / "export.parquet")
 
 

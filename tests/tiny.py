@@ -15,6 +15,8 @@ from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertModel,
+    DistilBertConfig,
+    DistilBertModel,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -205,6 +207,21 @@ def bi_encoder_folder(bert_folder: str, tmp_path_factory: pytest.TempPathFactory
 
     folder = str(tmp_path_factory.mktemp("bi_encoder"))
     SentenceTransformer(bert_folder).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def distilbert_folder(bert_tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random SentenceTransformer that is no BERT."""
+    from sentence_transformers import SentenceTransformer
+
+    torch.manual_seed(0)
+    config = DistilBertConfig(
+        vocab_size=len(bert_tokenizer), dim=32, n_layers=1, n_heads=2, hidden_dim=32, max_position_embeddings=128
+    )
+    folder = str(tmp_path_factory.mktemp("sentence_distilbert"))
+    inner = save(tmp_path_factory.mktemp("distilbert"), DistilBertModel(config), bert_tokenizer)
+    SentenceTransformer(inner).save(folder)
     return folder
 
 

@@ -1,7 +1,8 @@
 """The `kith` command. Verbs are in small files by subject; each imports what it needs when it runs, so that
 `kith --help` is there at once.
 
-It ends with 0; with 2 and one sentence for a mistake of the person at the keyboard; a traceback means a fault of ours.
+It ends with 0; with 2 and one sentence for a mistake of the person at the keyboard; with 75 and one sentence when what
+it needs cannot be reached now, so that it may be started again; a traceback means a fault of ours.
 """
 
 import logging
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except mistakes() as error:
         typer.echo(f"kith: {' '.join(str(error).split())}", err=True)  # libraries' own words may have several lines
-        return 2
+        return int(getattr(error, "code", 2))
     return 0
 
 

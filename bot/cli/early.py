@@ -23,7 +23,8 @@ def early(
     ),
     json: Json = False,
 ) -> None:
-    """The bound for KITH_EARLY that your policy's logged turns bear out, and what it saves and costs."""
+    """The bound for KITH_EARLY that your policy's logged turns bear out, and what it saves and costs. It is heeded with
+    KITH_EXPLORATION=0 alone."""
     import math
 
     from bot.pipeline import SLOW

@@ -91,8 +91,8 @@ async def serve(settings: "Settings") -> None:
     async with open_bot(settings, updates) as conversation:
         try:
             await telegram_chat.run(settings, conversation, updates.beat)
-        except UserError:
-            code = 2
+        except UserError as error:
+            code = error.code
             raise
         except Exception:
             code = 1

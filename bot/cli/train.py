@@ -342,7 +342,7 @@ def training() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise UserError(f"Training needs {error.name}: pip install 'kith[train]'.") from error
+        raise UserError(f"Training needs {error.name}: pip install -e '.[train]' where Kith's source is.") from error
 
 
 def report(facts: Mapping[str, object], as_json: bool) -> None:

@@ -15,7 +15,7 @@ from telegram.error import BadRequest, Conflict, InvalidToken, TelegramError
 from telegram.ext import Application
 
 from bot.conversation import Conversation
-from bot.settings import Settings, UserError
+from bot.settings import OutOfReach, Settings, UserError
 from bot.telegram_chat.admitting import Door
 from bot.telegram_chat.asking import Asking
 from bot.telegram_chat.listening import UpdateRequest
@@ -54,7 +54,7 @@ async def run(settings: Settings, conversation: Conversation, heard: Callable[[]
     too long: then they are sent after the next start.
 
     `heard` is called whenever Telegram answers the question for updates. Raises UserError for a token that Telegram
-    refuses or that another copy uses, an API server or a webhook that cannot be used.
+    refuses or that another copy uses, and a webhook that cannot be used, OutOfReach for an API server that is away.
     """
     door = Door(conversation)
     updates = UpdateQueue(conversation.inbox, door.shut_out)
@@ -219,7 +219,7 @@ def _explained(settings: Settings) -> Iterator[None]:
         raise UserError(f"Telegram does not accept the webhook ({error.message}): check KITH_WEBHOOK_URL.") from None
     except TelegramError as error:
         reason = f"{settings.telegram_api_url} ({error.message})"
-        raise UserError(f"Telegram cannot be used at {reason}: check the network and TELEGRAM_API_URL.") from None
+        raise OutOfReach(f"Telegram cannot be used at {reason}: check the network and TELEGRAM_API_URL.") from None
     except OSError as error:
         address = f"{settings.webhook_listen}:{settings.webhook_port}"
         reason = f"{address} ({error.strerror})"

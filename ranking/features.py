@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
+from ranking.dialog_acts import asks
 from ranking.listener import FAREWELL, FOR_QUESTIONS, replies
 from ranking.pool import normal
 from ranking.vectors import Encoder
@@ -99,7 +100,7 @@ def listened(context: Context, candidate: Candidate) -> float:
 def evades(context: Context, candidate: Candidate) -> float:
     """1 for a listener's reply to a message that asks something, but for those that were written for questions."""
     listening = candidate.source == "listening" and not candidate.origin.startswith(FOR_QUESTIONS)
-    return float(listening and "?" in context.last)
+    return float(listening and asks(context.last))
 
 
 @cache

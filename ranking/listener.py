@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ranking.dialog_acts import asks, takes_leave
 from ranking.pool import PoolError, normal
 from ranking.similarity import halfway
 from ranking.vectors import Encoder, Vectors
@@ -53,7 +54,8 @@ class Listener:
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
         """For each context PROPOSED candidates, the likeliest first, none that was said in this dialog by either side
         or sent back; drawn without replacement, as by a softmax of the log-odds over SPREAD (Gumbel's trick). Who asks
-        gets those written for questions, while there are some: votes made evading the policy's heaviest malus."""
+        gets those written for questions, who goes a goodbye, everybody else none of either, while there are some: votes
+        made evading the policy's heaviest malus, and of 14 such replies to other messages one fitted."""
         if self.weights is None or not contexts:
             return [[] for _ in contexts]
         odds = log_odds(self.weights, halfway(*self.encoder.contexts(contexts)))
@@ -63,12 +65,23 @@ class Listener:
         said = {normal(text) for text in (*(m.text for m in context.messages), *context.rejected)}
         drawn = np.argsort(-odds - SPREAD * self.random.gumbel(size=len(odds)))
         fresh = [number for number in drawn if normal(self.texts[number][1]) not in said]
-        if "?" in context.last:
-            fresh = [number for number in fresh if self.texts[number][0].startswith(FOR_QUESTIONS)] or fresh
+        kinds = fit_for(context.last)
+        fresh = [number for number in fresh if self.texts[number][0].startswith(kinds)] or fresh
         return [
             Candidate(self.texts[number][1], "listening", float(odds[number]), self.texts[number][0])
             for number in sorted(fresh[:PROPOSED], key=lambda number: -odds[number])
         ]
+
+
+def fit_for(message: str) -> tuple[str, ...]:
+    """How the origins begin of what may be said to it."""
+    if asks(message):
+        return (FOR_QUESTIONS,)
+    if takes_leave(message):
+        return (FAREWELL,)
+    return tuple(
+        f"listening.{kind}/" for kind in replies() if not f"listening.{kind}".startswith((FOR_QUESTIONS, FAREWELL))
+    )
 
 
 @cache

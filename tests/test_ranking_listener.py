@@ -46,7 +46,8 @@ def encoder() -> Encoder:
 
 @pytest.mark.parametrize("kind", NUMBER)
 def test_the_tone_that_votes_liked_after_such_messages_comes_first(encoder: Encoder, kind: str) -> None:
-    (found,) = Listener(encoder, seed=0).propose([context(f"{NUMBER[kind]} something new")])
+    said = "something new?" if kind.startswith("question") else "bye" if kind == "farewell" else "something new"
+    (found,) = Listener(encoder, seed=0).propose([context(f"{NUMBER[kind]} {said}")])
     assert len(found) == PROPOSED
     assert found[0].text in replies()[kind]
     assert (found[0].source, found[0].origin.split("/")[0]) == ("listening", f"listening.{kind}")
@@ -84,6 +85,15 @@ def test_who_asks_gets_what_was_written_for_questions_while_there_is_some(encode
     heard = Context(spoken(*(text for reply in written for text in ("x", reply)), "00 something new?"))
     (found,) = Listener(encoder, seed=0).propose([heard])
     assert len(found) == PROPOSED
+
+
+def test_nobody_is_sent_off_who_stays_or_told_that_nobody_knows_who_asked_nothing(encoder: Encoder) -> None:
+    for said, kinds in (("so tired", ("question", "farewell")), ("bye then", ("question", "go_on", "comfort"))):
+        barred = {text for kind, texts in replies().items() if kind.startswith(kinds) for text in texts}
+        for number in NUMBER.values():
+            (found,) = Listener(encoder, seed=0).propose([context(f"{number} {said}")])
+            assert len(found) == PROPOSED
+            assert barred.isdisjoint(c.text for c in found)
 
 
 def test_replies_vary_and_the_same_seed_gives_the_same(encoder: Encoder) -> None:

@@ -25,7 +25,7 @@ NUCLEUS = 256
 """So many of the likeliest tokens mostly hold the nucleus; where they do not, all are sorted."""
 
 PROMPT_BYTES = 64 << 20
-"""Of what was read of prompts and is kept. A long dialog of the starter's takes 2 MiB, so these are those of 32 chats."""
+"""Of what was read of prompts and is kept. A long dialog of the starter's takes 2 MiB: those of 32 chats."""
 
 SAME = 0.05
 """How far the numbers of a model may be from those that it gives without branches, relative to these. The starter's are

@@ -89,7 +89,7 @@ async def test_others_in_a_group_talk_on_when_one_is_blocked(store: SqlDialogSto
 
 async def test_who_is_on_no_allow_list_is_told_once_in_their_language_and_leaves_nothing(store: SqlDialogStore) -> None:
     conversation = ruled(store, allowed=OTHER)
-    assert await refusal(conversation, language="ru-RU") == TEXTS.say("ru", "not_allowed")
+    assert await refusal(conversation, language="ru-RU") == TEXTS.say("ru", "not_allowed", number=PERSON.split(":")[1])
     assert await refusal(conversation) == ""
     assert store.personal_data(PERSON) == NOTHING
     assert await says(conversation, OTHER, OTHER) == "You said: hi"

@@ -12,10 +12,12 @@ from bot import from_log
 from bot.assemble import open_store
 from bot.cli import main
 from bot.gate import HELD_OUT
-from bot.settings import load_settings
+from bot.settings import Settings, load_settings
 from bot.simulation.foretold import foretell
 from bot.simulation.learning import Plan, talk
+from bot.verdict import Verdict
 from bot.versions import CARD
+from storage.store import SqlDialogStore
 from storage.voted import held_out
 
 pytest_plugins = ("tiny", "promoting")
@@ -36,6 +38,7 @@ def quick(owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(from_log, "STARTER", shipped)
     monkeypatch.setattr(from_log, "NEEDED", {"taste": 10, "policy": 10})
     monkeypatch.setattr("bot.simulation.people.VOTES", (0.5, 0.6))
+    monkeypatch.setattr("bot.cli.simulate.TRIES", 1)
     monkeypatch.setattr("ranking.taste.STEPS", 5)
     monkeypatch.setattr("storage.estimates.draws.__defaults__", (0, 20))
     monkeypatch.setenv("KITH_CANDIDATES", "0")
@@ -76,6 +79,24 @@ def test_a_round_learns_asks_the_gate_and_goes_on_and_is_not_run_again(
     assert sorted(path.name for path in out.iterdir()) == [
         f"simulated-{seed}{end}" for seed in (0, 1) for end in ("", ".json")
     ]
+
+
+def test_while_the_gate_refuses_people_talk_on_and_it_learns_from_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    votes: list[int] = []
+
+    def the_second_time(settings: Settings, store: SqlDialogStore, *versions: Any, **named: Any) -> Verdict:
+        votes.append(versions[0][0].card["votes"])
+        return Verdict({}, {}, 0, 0, 0, (), () if len(votes) == 2 else ("not yet",))
+
+    monkeypatch.setattr("bot.cli.simulate.TRIES", 3)
+    monkeypatch.setattr("bot.simulation.learning.gate", the_second_time)
+    assert main([*COMMAND, "--seeds", "1", "--demo", "--out", str(tmp_path / "world")]) == 0
+    (done,) = told(capsys)
+    assert done["passed"]
+    assert 1.5 * votes[0] < votes[1] < done["votes"][0]
+    assert done["turns"][1] < done["turns"][0]
 
 
 def test_of_what_served_the_log_foretells_what_it_saw(tmp_path: Path) -> None:

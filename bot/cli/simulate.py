@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 ENOUGH = 2000
 """Votes that `--learn` learns from, as Replika said of its reranker."""
 
+TRIES = 3
+"""Weeks after which `--demo` has learnt at the latest: 200 people give some 700 votes in one, of which the gate has 200
+to compare on."""
+
 
 def simulate(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="A folder for its log, models and results.")],
-    demo: Annotated[bool, typer.Option("--demo", help="A week, a round of learning, and another week.")] = False,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="A week, a round of learning, once more if the gate refuses, and on.")
+    ] = False,
     learn: Annotated[bool, typer.Option("--learn", help="The same with 2,000 votes, for each seed.")] = False,
     load: Annotated[
         bool, typer.Option("--load", help="All people write at once, as fast as they are answered.")
@@ -60,7 +66,7 @@ def simulate(
     enough = float(votes or (ENOUGH if learn else "inf"))
     longest = 365 if learn else days
     plans = [
-        Plan(number, people, trolls, longest, enough, after or (3 if learn else 0), poison=learn)
+        Plan(number, people, trolls, longest, enough, after or (3 if learn else 0), TRIES if demo else 1, poison=learn)
         for number in range(seed, seed + seeds)
     ]
     rounds = run(settings, out, plans, minutes)

@@ -30,6 +30,9 @@ from storage.versions import Promotion, Version
 KINDS = ("taste", "policy")
 """What learns in a round. The taste is the ranker here that learns in half a minute."""
 
+LATER = 1_000_000
+"""Between the seeds of the pipeline before and after a round that the gate refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -44,6 +47,9 @@ class Plan:
     """Votes that are enough to learn from."""
     after: int = 0
     """Days afterwards; 0: as many as before."""
+    tries: int = 1
+    """How often it learns at the most: while the gate refuses, people talk on for as many days, and it learns from
+    all."""
     poison: bool = False
     """Whether a version that learns from votes turned round is shown to the gate too."""
 
@@ -118,13 +124,20 @@ def learn_once(
         poisoned = poisoned_verdict(settings, store, shipped, first, plan.seed) if plan.poison else None
         versions = learn(settings, store, shipped, plan.seed)
         verdict = gate(settings, store, versions, loaded=shipped)
+        for again in range(1, plan.tries):
+            if verdict.passed:
+                break
+            pipeline = pipeline_for(shipped.parts, world, plan.seed + again * LATER)
+            first = [*first, *world.live(pipeline, plan.days, watch=keeping(shipped.parts, watch))]
+            versions = learn(settings, store, shipped, plan.seed)
+            verdict = gate(settings, store, versions, loaded=shipped)
         foretold = foretell(settings, store, shipped, versions)
         if verdict.passed:
             facts = verdict.as_json()
             store.promote([Promotion(v.kind, v.name, "simulation", verdict=facts) for v in versions])
         now = load_promoted(settings, store, shipped)
         after = pipeline_for(now.parts, world, plan.seed + 1)
-        second = world.live(after, plan.after or world.day, watch=keeping(now.parts, watch))
+        second = world.live(after, plan.after or talked.day, watch=keeping(now.parts, watch))
     gc.collect()
     return told(plan, (first, second), verdict, foretold, poisoned), shipped
 

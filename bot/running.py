@@ -22,8 +22,8 @@ from storage.dialog import Asked, Turn, Vote
 from storage.retention import expiry
 
 SOON, PATIENT = 0.5, 2.0
-"""Seconds that a turn may wait and still be generated for. What the shipped generator writes is said in 0.0004 of 400
-turns with scripted users, so who waits longer gains nothing; with another generator one may."""
+"""Seconds that a turn may wait and still be generated for. What the shipped generator writes was said with a
+probability of 0.0004 (400 turns with scripted users), so waiting for it gains nothing; for another one it may."""
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """What a message does, told by its words: whether it asks, and whether it takes leave. People who type on a phone leave
 question marks out: of 34 questions in 24 scripted talks nine had none.
 
-By words, since that is what a bi-encoder tells worst: its vectors lie by topic.
+By words: regressions on the retriever's vectors had the listener say goodbye to who stayed, at five of six such places.
 """
 
 import re

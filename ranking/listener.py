@@ -55,7 +55,7 @@ class Listener:
         """For each context PROPOSED candidates, the likeliest first, none that was said in this dialog by either side
         or sent back; drawn without replacement, as by a softmax of the log-odds over SPREAD (Gumbel's trick). Who asks
         gets those written for questions, who goes a goodbye, everybody else none of either, while there are some: votes
-        made evading the policy's heaviest malus, and of 14 such replies to other messages one fitted."""
+        made evading the policy's heaviest malus, and of 13 such replies to other messages one fitted."""
         if self.weights is None or not contexts:
             return [[] for _ in contexts]
         odds = log_odds(self.weights, halfway(*self.encoder.contexts(contexts)))

@@ -27,18 +27,19 @@ SAFE = {"use_safetensors": True}
 """No pickles are read."""
 
 
-class PairTrainer(CrossEncoderTrainer):
+class WithoutCard:
     """Keeps words of people out of the card that the library writes: it would show some of what was learnt from."""
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Nothing is gathered for the card."""
 
 
-class TextTrainer(SentenceTransformerTrainer):
-    """Likewise."""
+class PairTrainer(WithoutCard, CrossEncoderTrainer):
+    """For cross-encoders."""
 
-    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """Nothing is gathered for the card."""
+
+class TextTrainer(WithoutCard, SentenceTransformerTrainer):
+    """For bi-encoders."""
 
 
 def train_cross_encoder(
@@ -68,7 +69,8 @@ def train_cross_encoder(
         loss=BinaryCrossEntropyLoss(model),
         callbacks=[Deadline(minutes)],
     )
-    return finish(trainer, model, out, steps, {"votes": counts([vote.source for vote in taken])})
+    facts = {"trainer": CrossEncoderTrainer.__name__, "votes": counts([vote.source for vote in taken])}
+    return finish(trainer, model, out, steps, facts)
 
 
 def train_bi_encoder(
@@ -102,7 +104,8 @@ def train_bi_encoder(
         loss=MultipleNegativesRankingLoss(model),
         callbacks=[Deadline(minutes)],
     )
-    return finish(trainer, model, out, steps, {"replies": counts([source for _, _, source in pairs])})
+    facts = {"trainer": SentenceTransformerTrainer.__name__, "replies": counts([source for _, _, source in pairs])}
+    return finish(trainer, model, out, steps, facts)
 
 
 def by_weight(votes: Sequence[Pair], seed: int) -> list[Pair]:
@@ -139,7 +142,6 @@ def finish(trainer: Any, model: Any, out: Path, steps: int, facts: Mapping[str, 
     end(out, trainer.state.global_step >= steps)
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "trainer": type(trainer).__mro__[1].__name__,
         "steps": f"{trainer.state.global_step} of {steps}",
         **facts,
         "loss": [round(row["loss"], 4) for row in trainer.state.log_history if "loss" in row][-1:],

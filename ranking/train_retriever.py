@@ -88,12 +88,10 @@ def train_retriever(run: RetrieverTraining, log: Sequence[RatedReply] = ()) -> d
     held = {r.dialog_id for r in rated if r.split != "train"}
     rated = [r for r in rated if r.dialog_id not in held]
     with loading(f"The base {run.base}"):
-        other = not is_bert(run.base)
-    if other:
+        encoder = load_dialog_encoder(run.base) if is_bert(run.base) else None
+    if encoder is None:
         return train_other(run, rated, started)
     dialogs = dialogs_of(run) if run.data or run.epochs else []
-    with loading(f"The base {run.base}"):
-        encoder = load_dialog_encoder(run.base)
     trained = train_vectors(encoder, stretches(dialogs, run.seed), run) if run.epochs else {}
     fitted = fit_to_vectors(encoder, dialogs, rated, run.seed)
     base = origin(run.base)

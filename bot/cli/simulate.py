@@ -24,7 +24,8 @@ to compare on."""
 def simulate(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="A folder for its log, models and results.")],
     demo: Annotated[
-        bool, typer.Option("--demo", help="A week, a round of learning, once more if the gate refuses, and on.")
+        bool,
+        typer.Option("--demo", help="Weeks until the gate lets in what was learnt, three at the most, and one more."),
     ] = False,
     learn: Annotated[bool, typer.Option("--learn", help="The same with 2,000 votes, for each seed.")] = False,
     load: Annotated[

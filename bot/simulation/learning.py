@@ -122,15 +122,14 @@ def learn_once(
         world = world_of(store, plan)
         world.day, world.talks = talked.day, talked.talks
         poisoned = poisoned_verdict(settings, store, shipped, first, plan.seed) if plan.poison else None
-        versions = learn(settings, store, shipped, plan.seed)
-        verdict = gate(settings, store, versions, loaded=shipped)
-        for again in range(1, plan.tries):
-            if verdict.passed:
-                break
-            pipeline = pipeline_for(shipped.parts, world, plan.seed + again * LATER)
-            first = [*first, *world.live(pipeline, plan.days, watch=keeping(shipped.parts, watch))]
+        for refused in range(plan.tries):
+            if refused:
+                pipeline = pipeline_for(shipped.parts, world, plan.seed + refused * LATER)
+                first = [*first, *world.live(pipeline, plan.days, watch=keeping(shipped.parts, watch))]
             versions = learn(settings, store, shipped, plan.seed)
             verdict = gate(settings, store, versions, loaded=shipped)
+            if verdict.passed:
+                break
         foretold = foretell(settings, store, shipped, versions)
         if verdict.passed:
             facts = verdict.as_json()

@@ -72,9 +72,10 @@ def read(
         del known[gone]
     fresh = [context for context in contexts if tuple(context.ids) not in known]
     seen = [context for context in contexts if tuple(context.ids) in known]
-    for some in (*of_like_length(fresh, CONTEXTS), *of_like_length(seen, CONTEXTS)):
+    together = [(False, some) for some in of_like_length(fresh, CONTEXTS)]
+    for again, some in (*together, *((True, some) for some in of_like_length(seen, CONTEXTS))):
         ids, there = filled(some, bert.device)
-        if tuple(some[0].ids) in known:
+        if again:  # not whether it is known by now: the same context may stand in two of the fresh ones
             cache, means = joined([known[tuple(context.ids)] for context in some], ids.shape[1])
         else:
             cache = DynamicCache()

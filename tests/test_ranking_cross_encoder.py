@@ -20,6 +20,7 @@ from ranking.delta import FILE, save_delta
 from ranking.dialog_encoder import load_dialog_encoder
 from ranking.expected import SPREAD
 from ranking.pretrained import ModelError
+from ranking.reading import CONTEXTS
 
 pytest_plugins = ("tiny",)
 
@@ -114,6 +115,17 @@ def test_a_context_is_read_once_for_what_is_scored_one_after_the_other(ranker_fo
         first = sum(tokens)
         model.forward(more, relevance)
     assert sum(tokens) - first < first
+
+
+@torch.inference_mode()
+def test_many_may_say_the_same_in_one_batch(ranker_folder: str) -> None:
+    model = ours(ranker_folder)
+    others = [("it rains", ["the cat"]), ("good night", ["hello"]), ("tell me a joke", ["the cat sleeps"])]
+    different = [("hello", ["good night"]), *others]
+    alone = torch.cat([model.forward([each], torch.zeros(1)) for each in different])
+    batch = [different[0]] * (CONTEXTS + 1) + others
+    together = model.forward(batch, torch.zeros(len(batch)))
+    assert torch.allclose(together, torch.cat([alone[:1].expand(CONTEXTS + 1, -1), alone[1:]]), atol=1e-5)
 
 
 def test_nothing_is_kept_of_a_model_that_is_trained(ranker_folder: str) -> None:

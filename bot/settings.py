@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     ranker: str = Field("", description="folder or hub id of a ranker; default: the shipped one")
     taste: Path | None = Field(None, description="file of `kith train taste`; default: that of the shipped retriever")
     policy: Path | None = Field(None, description="JSON file of policy weights; default: the shipped one")
-    exploration: float = Field(0.3, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
+    exploration: float = Field(0.15, ge=0, le=10, description="softmax temperature of the choice; 0 = always the best")
     early: float | None = Field(
         None,
         description="total from which generation is not waited for (`kith evaluate early`); none: it always is; only"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ranking.dialog_acts import asks
-from ranking.listener import FAREWELL, FOR_QUESTIONS, replies
+from ranking.listener import ASKED_FOR, FOR_QUESTIONS, replies
 from ranking.pool import normal
 from ranking.vectors import Encoder
 from storage.dialog import Candidate, Context
@@ -91,8 +91,8 @@ def from_source(source: str) -> Feature:
 
 def listened(context: Context, candidate: Candidate) -> float:
     """0 to 1: of the listener's candidates, which share of the bot's last IN_A_ROW messages was the listener's too; of
-    those that say goodbye 0, as that is always right."""
-    if candidate.source != "listening" or candidate.origin.startswith(FAREWELL):
+    those that words ask for, as an answer or a goodbye, 0."""
+    if candidate.source != "listening" or candidate.origin.startswith(ASKED_FOR):
         return 0.0
     return sum(normal(said) in listening_keys() for said in context.said("assistant")[-IN_A_ROW:]) / IN_A_ROW
 

@@ -1,11 +1,13 @@
 """The listener: replies that fit whatever was told, for when no situation of the pool does.
 
 A pool knows situations, a talk has more. What a friend says who has no better words, "Go on, I'm with you", presumes
-nothing but a tone. Which tone a message asks for (something nice, hard, funny, a question ...) is told by a logistic
-regression for each on its vector, fitted to votes on such replies, some of which are liked more than others of their
-tone; the policy weighs them against all other candidates.
+nothing but a tone. What kind of reply a message wants is told by its words where it asks, thanks or takes leave
+(ranking/dialog_acts.py), and else, for something nice, hard, funny or annoying, by a logistic regression for each tone
+on its vector, fitted to votes on such replies, some of which are liked more than others of their tone; the policy
+weighs them against all other candidates.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ranking.dialog_acts import asks, takes_leave
+from ranking.dialog_acts import LUCK, PRAISE, THANKS, asked_for, asks, takes_leave
 from ranking.pool import PoolError, normal
 from ranking.similarity import halfway
 from ranking.vectors import Encoder, Vectors
@@ -25,14 +27,27 @@ LISTENING = Path(__file__).parent / "listening.toml"
 PROPOSED = 6
 """Replies a turn."""
 
-FOR_QUESTIONS = "listening.question"
+QUESTION = "question"
+"""The kind of replies for questions of no kind; with _ and a kind of `QUESTIONS` those for it."""
+
+BY_WORDS = ("farewell", "thanks", "praised")
+"""Kinds of replies that are said where words ask for them, and nowhere else, as those for questions."""
+
+FOR_QUESTIONS = f"listening.{QUESTION}"
 """How the origins of replies begin that were written for questions."""
 
-FAREWELL = "listening.farewell"
-"""How the origins of replies begin with which it says goodbye."""
+ASKED_FOR = (FOR_QUESTIONS, *(f"listening.{kind}/" for kind in BY_WORDS))
+"""How the origins of all begin that words ask for."""
+
+CALM = frozenset(["comfort", "short"])
+"""Kinds of which one is always proposed: after a sign of danger nothing livelier is said (ranking/danger.py), and then
+something of them is to be left."""
 
 SPREAD = 0.5
 """How much chance decides which are proposed, on the scale of the log-odds: without, all dialogs would be alike."""
+
+FEWEST = 50
+"""Votes on replies of a tone, to be fitted anew: with fewer it stays as it was."""
 
 PENALTY = 1.0
 """C of the regressions: some hundred numbers of a vector against some thousand votes a tone."""
@@ -48,14 +63,15 @@ class Listener:
         self.texts = [
             (f"listening.{kind}/{n}", text) for kind in replies() for n, text in enumerate(replies()[kind], 1)
         ]
+        self.kinds = [kind for kind, texts in replies().items() for _ in texts]
         fitted = encoder.listening is not None and len(encoder.listening) == len(self.texts)
         self.weights = encoder.listening if fitted else None
 
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
-        """For each context PROPOSED candidates, the likeliest first, none that was said in this dialog by either side
-        or sent back; drawn without replacement, as by a softmax of the log-odds over SPREAD (Gumbel's trick). Who asks
-        gets those written for questions, who goes a goodbye, everybody else none of either, while there are some: votes
-        made evading the policy's heaviest malus, and of 13 such replies to other messages one fitted."""
+        """For each context up to PROPOSED candidates, the likeliest first, none that was said in this dialog by either
+        side or sent back; drawn without replacement, as by a softmax of the log-odds over SPREAD (Gumbel's trick), of
+        the kinds that fit what the message does, and one that is calm. Where all of these were said: of any for
+        questions to who asks, and then of all."""
         if self.weights is None or not contexts:
             return [[] for _ in contexts]
         odds = log_odds(self.weights, halfway(*self.encoder.contexts(contexts)))
@@ -65,23 +81,29 @@ class Listener:
         said = {normal(text) for text in (*(m.text for m in context.messages), *context.rejected)}
         drawn = np.argsort(-odds - SPREAD * self.random.gumbel(size=len(odds)))
         fresh = [number for number in drawn if normal(self.texts[number][1]) not in said]
-        kinds = fit_for(context.last)
-        fresh = [number for number in fresh if self.texts[number][0].startswith(kinds)] or fresh
+        fit = [[number for number in fresh if self.kinds[number] in kinds] for kinds in fit_for(context.last)]
+        calm = [number for number in fresh if self.kinds[number] in CALM]
+        fresh = next(filter(None, fit), fresh)[:PROPOSED]
+        if calm and not {self.kinds[number] for number in fresh} & CALM:
+            fresh = [*fresh[: PROPOSED - 1], max(calm, key=lambda number: odds[number])]
         return [
             Candidate(self.texts[number][1], "listening", float(odds[number]), self.texts[number][0])
             for number in sorted(fresh[:PROPOSED], key=lambda number: -odds[number])
         ]
 
 
-def fit_for(message: str) -> tuple[str, ...]:
-    """How the origins begin of what may be said to it."""
+def fit_for(message: str) -> list[frozenset[str]]:
+    """The kinds of replies that fit what a message does; where it asks, then those for any question."""
+    for_questions = frozenset(kind for kind in replies() if kind.startswith(QUESTION))
     if asks(message):
-        return (FOR_QUESTIONS,)
+        kind = asked_for(message)
+        return [frozenset([f"{QUESTION}_{kind}" if kind else QUESTION]), for_questions]
     if takes_leave(message):
-        return (FAREWELL,)
-    return tuple(
-        f"listening.{kind}/" for kind in replies() if not f"listening.{kind}".startswith((FOR_QUESTIONS, FAREWELL))
-    )
+        return [frozenset(["farewell"])]
+    for words, kind in ((THANKS, "thanks"), (LUCK, "luck"), (PRAISE, "praised")):
+        if words.search(message.strip()):
+            return [frozenset([kind])]
+    return [frozenset(replies()) - for_questions - frozenset(BY_WORDS)]
 
 
 @cache
@@ -95,19 +117,34 @@ def replies(file: Path = LISTENING) -> Mapping[str, tuple[str, ...]]:
 
 
 def fit_listening(encoder: Encoder, votes: Sequence[RatedReply]) -> Vectors | None:
-    """Shape (replies, width + 1), the intercept last: replies of one tone differ in it alone. From votes on them; None
-    when a tone has no 👍 or no 👎."""
+    """Shape (replies, width + 1), the intercept last: replies of one tone differ in it alone. From votes on them where
+    their tone may be said, of FEWEST at least where the encoder knows the tone; None where it knows nothing of one that
+    has no votes."""
     from sklearn.linear_model import LogisticRegression  # 1.1 s, and a bot that runs fits nothing
 
     place = {normal(text): (kind, n) for kind, texts in replies().items() for n, text in enumerate(texts)}
-    rows = []
+    cast: dict[str, list[tuple[RatedReply, int]]] = {kind: [] for kind in replies()}
+    for vote in votes:
+        kind, number = place.get(normal(vote.reply), ("", 0))
+        if kind and kind in fit_for(vote.messages[-1].text)[0]:
+            cast[kind].append((vote, number))
+    before = encoder.listening
+    rows: list[Vectors] = []
+    if before is not None and len(before) != sum(map(len, replies().values())):
+        before = None
     for kind, texts in replies().items():
-        own = [
-            (vote, place[normal(vote.reply)][1]) for vote in votes if place.get(normal(vote.reply), ("",))[0] == kind
-        ]
-        liked = [vote.liked for vote, _ in own]
-        if len(set(liked)) < 2:
+        own = cast[kind]
+        if before is not None and len(own) < FEWEST:
+            rows += list(before[len(rows) : len(rows) + len(texts)])
+            continue
+        if not own:
             return None
+        liked = [vote.liked for vote, _ in own]
+        if len(set(liked)) < 2:  # a regression needs both; one more of each is the usual correction
+            row = np.zeros(encoder.width + 1, np.float32)
+            row[-1] = math.log((sum(liked) + 1) / (len(liked) - sum(liked) + 1))
+            rows += [row] * len(texts)
+            continue
         asked = halfway(*encoder.contexts([Context(vote.messages) for vote, _ in own]))
         which = np.eye(len(texts), dtype=np.float32)[[number for _, number in own]]
         weights = [vote.weight for vote, _ in own]

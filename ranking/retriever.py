@@ -1,11 +1,13 @@
 """The retriever: a bi-encoder that finds, in the pool, replies to messages like this one."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.danger import DangerSigns
 from ranking.inverted import InvertedLists
 from ranking.nearest import Rows
 from ranking.pool import normal
@@ -17,8 +19,19 @@ from storage.dialog import Candidate, Context, PoolEntry
 OF_ONE_SITUATION = 3
 """Proposals that may share their contexts, so that a message misunderstood by one situation is left another."""
 
-SMILES = ("listening.smile", "listening.laugh")
+SMILES = ("listening.smile", "listening.laugh", "listening.joy", "listening.well_done")
 """What is not said to somebody who mourns: the listener takes a fond memory for a happy one."""
+
+LOSS = re.compile(
+    r"\b(?:died|dead|death|dying|passed(?:\saway)?|funeral|grave|widow(?:er|ed)?|buried|ashes|mourning|grieving"
+    r"|lost\s(?:my|him|her|our|the\sbaby)|late\s(?:husband|wife|mum|mom|dad)|put\s(?:him|her|it)?\s?down|miss\s(?:him|her))\b",
+    re.IGNORECASE,
+)
+"""Words of a death. Without them near to grief is not enough: so are pets, sons and mothers of all kinds, and of 1,940
+messages without a death 112 were met without a smile, and the two after each; now 14 are."""
+
+SAME = 1e-4
+"""What rounding makes of two equal likenesses."""
 
 GRAVE = 0.5
 """Likeness of the last message to such a situation from which on it is taken for one. Of 42 contexts of theirs, each
@@ -27,6 +40,12 @@ with itself left out, 83 % reach it, of 1,500 others 1.2 % (0.45: 95 and 3.8 %, 
 FAR_NEARER = 0.25
 """By how much more a message is to be like one context of another situation, to be none of danger. Of the 119 of 376
 lines of danger in tests/safety_lines (English) that reach GRAVE, none is nearer to another by more than 0.2."""
+
+FINE = 0.5
+"""Log-odds of the danger classifier under which a message that is near to a situation of danger is none. Of 6,381
+lines of danger in tests/safety_lines 13 are found by being near alone, 11 of these with at least as much; of 129 fine
+lines and messages that are near to one 125 have less, "my fingers hurt so bad" among them, which was met with words for
+danger."""
 
 FIRST, FIRST_SITUATIONS = 256, 16
 """Contexts of the pool whose situations are looked at, and of these those whose replies are, before it is known which
@@ -52,6 +71,7 @@ class Retriever:
         """`lists`: as `build_index` takes them."""
         self.encoder, self.top_k, self.threshold = encoder, top_k, threshold
         self.index = build_index(entries, encoder, lists)
+        self.danger = DangerSigns(encoder)
         self.situations = {
             entry.id: situation
             for entry, situation in zip(self.index.entries, self.index.situation.tolist(), strict=True)
@@ -70,14 +90,15 @@ class Retriever:
         if not self.index.entries or not contexts:
             return [[] for _ in contexts]
         search = Search(self.index, self.encoder, contexts)
-        in_danger = grave(self.index, self.encoder, contexts)
+        in_danger = grave(self.index, self.encoder, self.danger, contexts)
         return [self._best(search, asked, bool(danger)) for asked, danger in enumerate(in_danger)]
 
     def careless(self, batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
         """A scorer: 1 for what was not written for it where somebody is in danger, and for a smile where one of the
         last messages was about a death, else 0."""
         contexts = [context for context, _ in batch]
-        serious, sad = grave(self.index, self.encoder, contexts), mourning(self.index, self.encoder, contexts)
+        serious = grave(self.index, self.encoder, self.danger, contexts)
+        sad = mourning(self.index, self.encoder, contexts)
         return [
             [
                 float((danger and not c.origin.startswith(DANGER)) or (grief and c.origin.startswith(SMILES)))
@@ -140,25 +161,38 @@ class Retriever:
         return found
 
 
-def grave(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDArray[np.bool_]:
-    """Shape (contexts,): whether the last message is near to a situation of danger, and not by far nearer to another:
-    "i think i want to quit" is near to some, but speaks of work."""
+def grave(index: Index, encoder: Encoder, danger: DangerSigns, contexts: Sequence[Context]) -> NDArray[np.bool_]:
+    """Shape (contexts,): whether the last message is near to a situation of danger, not by far nearer to another ("i
+    think i want to quit" is near to some, but speaks of work), and not fine by the danger classifier."""
     last = [context.last for context in contexts]
     near = near_to(index.danger_told, encoder, last)
     for number in np.flatnonzero(near):  # one message in a thousand
         asked = encoder.liken(encoder.encode([last[number]]))
-        everywhere = index.contexts.likeness(asked)
-        other = everywhere.of(0, everywhere.best(0, 1)).max()
-        near[number] = other - (asked @ index.danger_told.vectors.T).max() <= FAR_NEARER
+        other = nearest_elsewhere(index, asked)
+        near[number] = other - (asked @ index.danger_told.vectors.T).max() <= FAR_NEARER and (
+            danger.guess(last[number]).odds >= FINE or danger.sign(last[number]) is not None
+        )
     return near
 
 
 def mourning(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDArray[np.bool_]:
-    """Shape (contexts,): whether one of the person's last three messages is near to a situation of grief."""
+    """Shape (contexts,): whether one of the person's last three messages is near to a situation of grief, and speaks of
+    a loss in words (LOSS) or is nearer to no other situation."""
     recent = [(number, text) for number, context in enumerate(contexts) for text in context.said("user")[-3:]]
     near = near_to(index.grief_told, encoder, [text for _, text in recent])
-    sad = {number for (number, _), told in zip(recent, near, strict=True) if told}
+    sad = set()
+    for place in np.flatnonzero(near):
+        number, text = recent[place]
+        asked = encoder.liken(encoder.encode([text]))
+        if LOSS.search(text) or nearest_elsewhere(index, asked) <= (asked @ index.grief_told.vectors.T).max() + SAME:
+            sad.add(number)
     return np.array([number in sad for number in range(len(contexts))], bool)
+
+
+def nearest_elsewhere(index: Index, asked: Vectors) -> float:
+    """The likeness of a message, (1, width), to the nearest context of the whole pool."""
+    everywhere = index.contexts.likeness(asked)
+    return float(everywhere.of(0, everywhere.best(0, 1)).max())
 
 
 def near_to(told: Told, encoder: Encoder, texts: Sequence[str]) -> NDArray[np.bool_]:

@@ -116,7 +116,11 @@ def test_a_variant_has_the_parts_that_it_names_and_no_others(
     assert len(ranked.scorers["ranker"]([(context, [Candidate("Hi.", "x", 0.0)])])[0]) == 1
     assert ranked.versions["policy"] == "base, temperature 0.7"
     assert set(ranked.versions) == {"experiment", "variant", "ranker", "policy"}
-    assert (written.policy.weights.version, written.policy.temperature, written.persona) == ("own", 0.3, "wit")
+    assert (written.policy.weights.version, written.policy.temperature, written.persona) == (
+        "own",
+        settings.exploration,
+        "wit",
+    )
     assert {"toxic", "with_minor"} <= set(written.policy.weights.vetoes), "no variant is less safe"
     assert written.sources["generation"]([context])[0][0].source == "generation"
 

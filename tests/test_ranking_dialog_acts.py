@@ -1,8 +1,8 @@
-"""Whether a message asks or takes leave, as people type it."""
+"""What a message asks for, and whether it takes leave, thanks, praises or wants luck, as people type it."""
 
 import pytest
 
-from ranking.dialog_acts import asks, takes_leave
+from ranking.dialog_acts import LUCK, PRAISE, QUESTIONS, THANKS, asked_for, asks, takes_leave
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,8 @@ def test_who_tells_does_not_ask(text: str) -> None:
         "thanks for the company",
         "It was nice talking to you.",
         "speak soon",
+        "brb!!",
+        "right, match is on. Ta ta",
         "пока",
         "спокойной ночи",
     ],
@@ -87,3 +89,60 @@ def test_who_goes_takes_leave(text: str) -> None:
 )
 def test_who_stays_does_not(text: str) -> None:
     assert not takes_leave(text)
+
+
+ASKED = [
+    ("can i tell you something", "tell"),
+    ("want to hear how it went?", "tell"),
+    ("Slept badly. And you?", "back"),
+    ("how are you today", "back"),
+    ("lol. what if i freeze", "what_if"),
+    ("is it silly to cry over a hamster", "self_doubt"),
+    ("I keep her voicemail. Am I strange?", "self_doubt"),
+    ("so what do you think", "opinion"),
+    ("don't you think it's odd?", "opinion"),
+    ("good evening. Help me choose: pub quiz or bath?", "choice"),
+    ("should i go before or after work", "choice"),
+    ("should I text him", "should"),
+    ("any tips for getting a puppy to sleep", "advice"),
+    ("how do people do this", "advice"),
+    ("what's a good way to save on food", "advice"),
+    ("the dog again. why", "why"),
+    ("how come you never start the conversation", "why"),
+    ("give me a line for the team talk", "request"),
+    ("could you write it for me", "request"),
+    ("say something in pirate speak", "request"),
+    ("what would you do with him", "opinion"),
+    ("What am I doing wrong?", "advice"),
+    ("do you like cheese", "liking"),
+    ("whats ur fav song", "liking"),
+    ("do you know anything about slugs?", "knowing"),
+    ("have you ever seen a baby pigeon", "knowing"),
+    ("u play any games?", "doing"),
+    ("do you sleep", "doing"),
+    ("how long does hair need", "fact"),
+    ("WHO PUTS AN EMPTY MILK CARTON BACK", "fact"),
+    ("is there a moon tonight", "whether"),
+    ("It’s a bit much, isn’t it?", "whether"),
+    ("and the otter?", ""),
+    ("?", ""),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "kind"), ASKED)
+def test_what_is_asked_is_told_by_words(text: str, kind: str) -> None:
+    assert asked_for(text) == kind
+
+
+def test_all_kinds_of_questions_are_told() -> None:
+    assert {kind for _, kind in ASKED} == {*QUESTIONS, ""}
+
+
+def test_thanks_praise_and_a_wish_for_luck_are_told() -> None:
+    assert all(map(THANKS.search, ["thx", "ok thanks", "Thank you. Nobody has put it like that.", "cheers mate"]))
+    assert not any(map(THANKS.search, ["he said thanks and left", "thanksgiving is the worst day of the year for me"]))
+    assert all(map(PRAISE.search, ["You're more patient than most people", "youre funny", "I like you. You may stay."]))
+    assert not any(map(PRAISE.search, ["i like pizza", "you said it", "he is so nice"]))
+    assert all(map(LUCK.search, ["gotta study, wish me luck", "fingers crossed"]))
+    assert not any(map(LUCK.search, ["i wish i had", "no luck today"]))

@@ -9,7 +9,7 @@ from spoken import context as said
 
 from ranking import retriever as retrieving
 from ranking.pool_index import Index, build_index
-from ranking.retriever import OF_ONE_SITUATION, Retriever
+from ranking.retriever import FINE, OF_ONE_SITUATION, Retriever
 from ranking.similarity import CONTEXT_WEIGHT, NEAREST, Search
 from ranking.vectors import Encoder, Vectors
 from storage.dialog import Candidate, Context, PoolEntry
@@ -239,6 +239,17 @@ def test_where_somebody_is_in_danger_only_what_was_written_for_it_is_proposed_an
     assert Retriever(POOL, encoder).careless([(asked[0], both)]) == [[0.0, 0.0]]
 
 
+def test_near_to_danger_and_fine_by_all_that_is_known_of_danger_is_fine(encoder: Encoder) -> None:
+    contexts = ("my hands are shaky", "my fingers hurt")
+    help_ = PoolEntry("danger.pain/1", "Please see a doctor.", contexts, "curated")
+    retriever = Retriever([*POOL, help_], encoder, top_k=9, threshold=ALWAYS)
+    for text in ("my fingers hurt", "my hands are shaky"):
+        assert retriever.danger.guess(text).odds < FINE
+        (found,) = retriever.propose([said(text)])
+        assert {c.origin for c in found} >= {entry.id for entry in POOL}
+        assert retriever.careless([(said(text), found)]) == [[0.0] * len(found)]
+
+
 def test_nobody_smiles_at_somebody_who_mourns(encoder: Encoder) -> None:
     loss = PoolEntry("grief.pet_died/1", "I'm so sorry.", ("my dog died", "my cat died"), "curated")
     retriever = Retriever([*POOL, loss], encoder)
@@ -248,6 +259,16 @@ def test_nobody_smiles_at_somebody_who_mourns(encoder: Encoder) -> None:
     fine = [said("hello there"), said("my dog died", "a", "b", "c", "d", "e", "what shall we eat")]
     asked = [(context, candidates) for context in (*mourns, *fine)]
     assert retriever.careless(asked) == [[1, 1, 0, 0]] * 2 + [[0, 0, 0, 0]] * 2
+
+
+def test_a_pet_is_no_grief_because_pets_die(encoder: Encoder) -> None:
+    loss = PoolEntry("grief.pet_died/1", "I'm so sorry.", ("my dog is gone", "my dog has left us"), "curated")
+    pet = PoolEntry("pets.new/1", "What is its name?", ("my dog is home",), "curated")
+    smile = [Candidate("x", "listening", 0.0, "listening.joy/1")]
+    told = ["my dog is gone", "my dog is home", "my dog is dead"]
+    asked = [(said(text), smile) for text in told]
+    assert Retriever([*POOL, loss, pet], encoder).careless(asked) == [[1.0], [0.0], [1.0]]
+    assert Retriever([*POOL, loss], encoder).careless(asked) == [[1.0]] * 3
 
 
 def test_the_nearest_is_of_the_last_message_and_of_what_a_reply_was_written_for(encoder: Encoder) -> None:

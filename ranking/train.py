@@ -33,7 +33,7 @@ from ranking.ranker import log_odds, seen_by
 from ranking.training import Deadline, arguments, end, go_on, rise_and_fall
 from ranking.vectors import Encoder
 from storage.corpora import CorpusDialog, CorpusError, RatedReply, read_dialogs, read_ratings
-from storage.dialog import Context
+from storage.dialog import Context, Message
 
 ALIKE = 16
 """Batches whose pairs are sorted by length together, so that little of the work is padding."""
@@ -212,11 +212,16 @@ def calibrate(model: CrossEncoder, encoder: Encoder, ratings: Sequence[RatedRepl
     """Scales and shifts a head so that its log-odds fit ratings that were not trained on (Platt 1999), those that
     somebody gave. Leaves it alone when there are fewer than FEWEST, when they are of one kind only, and when they would
     turn the order round."""
-    ratings = [rating for rating in ratings if not rating.implicit]
+    at: dict[tuple[Message, ...], list[RatedReply]] = {}  # what stands at one place is read with its context read once
+    for rating in ratings:
+        if not rating.implicit:
+            at.setdefault(rating.messages, []).append(rating)
+    ratings = [rating for rated in at.values() for rating in rated]
     liked = [rating.liked for rating in ratings]
     if len(liked) < FEWEST or len(set(liked)) < 2:
         return {}
-    logits = log_odds(model, encoder, [(Context(r.messages), [r.reply]) for r in ratings])[:, model.column(head)]
+    batch = [(Context(messages), [rating.reply for rating in rated]) for messages, rated in at.items()]
+    logits = log_odds(model, encoder, batch)[:, model.column(head)]
     weights = [rating.weight for rating in ratings]
     fit = LogisticRegression(C=1e6).fit(logits.numpy().reshape(-1, 1), liked, weights)
     slope, shift = float(fit.coef_[0, 0]), float(fit.intercept_[0])

@@ -12,7 +12,7 @@ ASKS = re.compile(
     r"""(?: ^ | [.!,;:]\s | \b(?:and|but|so|then|ok|okay|well|hey|hi|lol|haha|also|btw|anyway|wait),?\s )
     (?: (?:what|where|why|how|whats|wheres|whos) (?:'s)? \b | who \b (?!\s+cares)
       | when (?:'s|s|\s+(?:is|are|do|does|did|was|will|can)) \b
-      | (?:do|did|does|are|were|can|could|would|will|wud|cud|have|should|shall|is|was|has) (?:n'?t)? \s+
+      | (?:am|do|did|does|are|were|can|could|would|will|wud|cud|have|should|shall|is|was|has|won't|wont) (?:n?'?t)? \s+
         (?:you|u|ya|i|it|that|there|he|she|they|we|this|your|ur) \b
       | (?:tell|give|send|show|sing|recommend|suggest|teach|explain) \s+ (?:me|us) \b | spell \b
       | say \s+ (?:something|sth|it) \b
@@ -49,25 +49,27 @@ YOU = r"(?:you|u|ya|ye)"
 
 QUESTIONS = {
     "tell": r"""\bguess\s(?:what|who)
-        | \b(?:let\sme|have\sto|need\sto|want\sto|wanna|gotta|can\si|may\si) \s (?:tell|ask)
-        | \bwanna\s(?:hear|know|see) | \bwon'?t\sbelieve | \bnever\s(?:believe|guess) | \bwant\s(?:to\shear|it)\b
+        | (?<!do\si\s)(?<!when\s)\b(?:let\sme|have\sto|need\sto|want\sto|wanna|gotta|can\si|may\si)
+          \s (?:tell|ask)\s(?:you|u)\b
+        | \bwanna\s(?:hear|know|see) | \bwon'?t\sbelieve | \bnever\s(?:believe|guess) | \bwant\sto\shear\b
         | \bknow\swhat\b[?]?$""",
     "back": rf"""^(?:and|so|ok(?:ay)?|but)?,?\s* (?:(?:what|how)\sabout\s)?
           (?:you|u|yourself|urself) \s* (?:kith|tho|then)?[?]+$
         | \b(?:hbu|wbu)\b | \bhow\s(?:are|r|is|was|has)\s(?:{YOU}|your|ur)\b""",
     "what_if": r"\bwhat\sif\b",
-    "self_doubt": r"""(?<!what\s)(?<!where\s)(?<!how\s)
-        \b(?:am\s*i|is\s(?:it|that|this)|isn'?t\s(?:it|that)|does\sthat\smake\sme|was\s(?:i|that|it))
-        \b.*\b
-        (?:silly|stupid|weird|crazy|mad|pathetic|dramatic|childish|selfish|sad|dumb|strange|odd|awful|terrible|bad|wrong
-          |cruel|mean|rude|lame|nuts|insane|daft|overreacting|soft|alone|only\sone|too\smuch)\b""",
+    "self_doubt": r"""(?<!what\s)(?<!where\s)(?<!how\s) \b(?:am\s*i|was\si|does\sthat\smake\sme)\b .{0,60}
+          \b(?:silly|stupid|weird|crazy|mad|pathetic|dramatic|childish|selfish|sad|dumb|strange|odd|awful|terrible|bad|wrong|cruel
+            |mean|rude|lame|nuts|insane|daft|overreacting|soft|alone|the\sonly\sone|too\smuch)\b
+        | \b(?:is|was)(?:n'?t)?\s(?:it|that)\s(?:\w+\s){0,2}
+          (?:silly|stupid|weird|crazy|mad|pathetic|dramatic|childish|sad|dumb|strange|odd|lame|nuts|daft|soft)
+          (?=\s*(?:[?]*$ | ,|(?:to|that\si|of\sme|if\si|i|how\si|when\si)\b))""",
     "opinion": rf"""\byou\s(?:think|reckon|agree)\b | \bwhat\s(?:do|would)\s{YOU}\s(?:think|say|make|reckon)\b
         | \bwhat\swould\s{YOU}\sdo\b | \bthoughts\b | \bdon'?t\s{YOU}\s(?:think|agree)\b""",
-    "choice": r"""\b\w+[^?.!]*\bor\b\s+ (?!so\b|something|sth\b|what\b|not\b|anything|smth|whatever)[^?.!]+[?]*$
+    "choice": r"""(?<=[\w,]\s)or\b\s+ (?!so\b|something|sth\b|what\b|not\b|anything|smth|whatever)[^?.!]+[?]*$
         | \bwhich\b""",
     "should": r"""\bshould\s(?:i|we)\b | \bdo\si\s(?:have\sto|need|go|say|tell|call|text|answer|reply|ask)\b
         | ^(?:shall|must|ought)\si\b""",
-    "advice": r"""\bhow\s(?:do|can|could|would|does|should|to|am|are)\s*(?:i|we|you|u|people|one|someone|anyone|they)?\b
+    "advice": r"""\bhow\s(?: to | (?:do|can|could|would|should|am|are)\s(?:i|we|you|u|people|one|someone|anyone) )\b
         | \b(?:any|some)\s(?:tips|ideas|advice|suggestions) | \bwhat\s(?:do|can|could|would|should|am)\s(?:i|we)\b
         | \bwhat\selse\s(?:can|could|do)\s(?:i|we)\b | \b(?:best|good|quick|quickest|polite|easy)\sway\b | \bway\sto\b
         | \bwhat(?:'?s|\sis)\s(?:the|a)\s(?:best|good|right)\b | \b(?:help\sme|suggest|recommend|teach\sme)\b""",
@@ -97,15 +99,19 @@ SENTENCES = re.compile(r"(?<=[.!?…])\s+|\n+")
 
 THANKS = re.compile(
     r"""^(?:(?:ok|okay|k|cool|haha|lol|aw+|oh|alright|great),?\s)? (?:many\s)?
-    (?:thanks|thx|ty|tysm|thank\s(?:you|u)|cheers|ta|спасибо|благодарю)\b.{0,40}$""",
+    (?:thanks|thx|ty|tysm|thank\s(?:you|u)|cheers|ta|спасибо|благодарю)
+    (?:\s(?:so\smuch|very\smuch|a\s(?:lot|bunch|million)|again|kith|mate|man|friend|bro|anyway|though|tho|большое))*
+    [\s.!,)x]* $
+    | ^thank\s(?:you|u)[.!]\s(?:nobody|no\sone)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 """Thanks and little more."""
 
 PRAISE = re.compile(
-    rf"""\b(?:you(?:'re|\sare)|ur|u\sr|youre)\s (?:(?:so|really|very|quite|a|an|pretty|actually|more|such|too|the)\s)*
-      (?:nice|kind|sweet|funny|great|cool|patient|good|lovely|easy|clever|smart|wise|cute|best|friend)\b
-    | \bi\slike\s(?:{YOU}|talking)\b | \bgood\sbot\b""",
+    rf"""(?<!not\s)\b(?:you(?:'re|\sare)|u\sr|youre|ur(?=\s(?:so|really|very|a|such|the|pretty|too)\s)) \s
+      (?:(?:so|really|very|quite|a|an|pretty|actually|more|such|too|the)\s)*
+      (?:nice|kind|sweet|funny|great|cool|patient|good|lovely|easy|clever|smart|wise|cute|best)\b
+    | ^(?:ok\s|aw+\s|haha\s|lol\s)?i\slike\s(?:{YOU}\b | talking\s(?:to|with)\s{YOU}\b) | ^good\sbot\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 """Something nice about Kith."""
@@ -113,19 +119,41 @@ PRAISE = re.compile(
 LUCK = re.compile(r"\bwish\s(?:me|us)\b | \bfingers\scrossed\b | \bpray\sfor\s(?:me|us)\b", re.IGNORECASE | re.VERBOSE)
 """Wants to be wished luck."""
 
+STAKES = re.compile(
+    r"""\b(?: (?:un)?safe(?:ly)? | danger\w* | dos(?:e|es|age) | drugs? | pills? | meds | medic\w+ | tablets?
+      | ibuprofen | paracetamol | aspirin | antidepress\w* | drink(?:ing)? | drunk | beers? | vodka | alcohol\w*
+      | bleach | poison\w* | lump | bleed\w* | blood | cancer | tumou?r | die[ds]? | dying | dead | death | kill\w*
+      | suicid\w* | hurt\w* | hit(?:ting)? | harm\w* | cut(?:ting)? | disappear\w* | weapon | gun | knife | pregnan\w*
+      | abort\w* | hospital | ambulance | symptoms? | chest | seizure | overdos\w* | rap(?:e|ed|ist) | abus\w+ | porn
+      | nudes? | nazis? | jews? | muslims? | gays? | blacks? | immigrants? | hear(?:ing)?\svoices
+      | (?:like|love|into|attracted\sto)\s(?:little\s)?(?:kids|children|boys|girls)
+      | умр\w+ | убь\w+ | убит\w* | боль\w* | таблет\w+ | лекарств\w+ | рак )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Where more may hang on an answer than a ready-made one knows: "is it safe to", "what if he dies"."""
+
+LONGEST = 300
+"""Letters of a sentence that are looked at, its last ones: time grows with their square where somebody tries."""
+
+
+def plain(text: str) -> str:
+    """A message with the apostrophes that phones bend straightened."""
+    return text.strip().replace("’", "'")
+
 
 def asks(text: str) -> bool:
     """Whether somebody asks or requests something."""
-    return "?" in text or bool(ASKS.search(text.strip()) and not TELLS.search(text.strip()))
+    text = plain(text)
+    return "?" in text or bool(ASKS.search(text) and not TELLS.search(text))
 
 
 def takes_leave(text: str) -> bool:
     """Whether somebody goes."""
-    return bool(LEAVES.search(text))
+    return bool(LEAVES.search(plain(text)))
 
 
 def asked_for(text: str) -> str:
     """The kind of question, one of QUESTIONS, of the last sentence that asks; "" where none is told."""
-    sentences = [part for part in SENTENCES.split(text.strip().replace("’", "'")) if part]
+    sentences = [part for part in SENTENCES.split(plain(text)) if part]
     last = next((part for part in reversed(sentences) if asks(part)), sentences[-1] if sentences else "")
-    return next((kind for kind, words in KINDS.items() if words.search(last)), "")
+    return next((kind for kind, words in KINDS.items() if words.search(last[-LONGEST:])), "")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ranking.dialog_acts import LUCK, PRAISE, THANKS, asked_for, asks, takes_leave
+from ranking.dialog_acts import LUCK, PRAISE, STAKES, THANKS, asked_for, asks, plain, takes_leave
 from ranking.pool import PoolError, normal
 from ranking.similarity import halfway
 from ranking.vectors import Encoder, Vectors
@@ -70,8 +70,7 @@ class Listener:
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
         """For each context up to PROPOSED candidates, the likeliest first, none that was said in this dialog by either
         side or sent back; drawn without replacement, as by a softmax of the log-odds over SPREAD (Gumbel's trick), of
-        the kinds that fit what the message does, and one that is calm. Where all of these were said: of any for
-        questions to who asks, and then of all."""
+        the kinds that fit what the message does, and one that is calm."""
         if self.weights is None or not contexts:
             return [[] for _ in contexts]
         odds = log_odds(self.weights, halfway(*self.encoder.contexts(contexts)))
@@ -83,27 +82,31 @@ class Listener:
         fresh = [number for number in drawn if normal(self.texts[number][1]) not in said]
         fit = [[number for number in fresh if self.kinds[number] in kinds] for kinds in fit_for(context.last)]
         calm = [number for number in fresh if self.kinds[number] in CALM]
-        fresh = next(filter(None, fit), fresh)[:PROPOSED]
+        fresh = next(filter(None, fit), [])[:PROPOSED]
         if calm and not {self.kinds[number] for number in fresh} & CALM:
-            fresh = [*fresh[: PROPOSED - 1], max(calm, key=lambda number: odds[number])]
+            fresh = [*fresh[: PROPOSED - 1], calm[0]]
         return [
             Candidate(self.texts[number][1], "listening", float(odds[number]), self.texts[number][0])
-            for number in sorted(fresh[:PROPOSED], key=lambda number: -odds[number])
+            for number in sorted(fresh, key=lambda number: -odds[number])
         ]
 
 
 def fit_for(message: str) -> list[frozenset[str]]:
-    """The kinds of replies that fit what a message does; where it asks, then those for any question."""
-    for_questions = frozenset(kind for kind in replies() if kind.startswith(QUESTION))
-    if asks(message):
-        kind = asked_for(message)
-        return [frozenset([f"{QUESTION}_{kind}" if kind else QUESTION]), for_questions]
-    if takes_leave(message):
-        return [frozenset(["farewell"])]
+    """The kinds of replies that fit what a message does, and those that fit when all of them were said. Where much may
+    hang on an answer, calm ones alone."""
+    tones = frozenset(kind for kind in replies() if not kind.startswith((QUESTION, *BY_WORDS)))
+    text = plain(message)
+    if asks(text):
+        if STAKES.search(text):
+            return [CALM]
+        kind = asked_for(text)
+        return [frozenset([f"{QUESTION}_{kind}" if kind else QUESTION]), frozenset([QUESTION]), CALM]
+    if takes_leave(text):
+        return [frozenset(["farewell"]), tones]
     for words, kind in ((THANKS, "thanks"), (LUCK, "luck"), (PRAISE, "praised")):
-        if words.search(message.strip()):
-            return [frozenset([kind])]
-    return [frozenset(replies()) - for_questions - frozenset(BY_WORDS)]
+        if words.search(text) and not STAKES.search(text):
+            return [frozenset([kind]), tones]
+    return [tones]
 
 
 @cache

@@ -19,12 +19,14 @@ from storage.dialog import Candidate, Context, PoolEntry
 OF_ONE_SITUATION = 3
 """Proposals that may share their contexts, so that a message misunderstood by one situation is left another."""
 
-SMILES = ("listening.smile", "listening.laugh", "listening.joy", "listening.well_done")
+SMILES = tuple(f"listening.{kind}/" for kind in ("smile", "laugh", "joy", "well_done", "annoyed", "praised"))
 """What is not said to somebody who mourns: the listener takes a fond memory for a happy one."""
 
 LOSS = re.compile(
-    r"\b(?:died|dead|death|dying|passed(?:\saway)?|funeral|grave|widow(?:er|ed)?|buried|ashes|mourning|grieving"
-    r"|lost\s(?:my|him|her|our|the\sbaby)|late\s(?:husband|wife|mum|mom|dad)|put\s(?:him|her|it)?\s?down|miss\s(?:him|her))\b",
+    r"\b(?:died|dead|death|dying|passed(?:\saway)?|funeral|grave|widow(?:er|ed)?|buried|ashes|mourning|grieving|miscarr\w*"
+    r"|lost\s(?:him|her|our|the\sbaby|my\s(?:mum|mom|dad|nan|gran\w*|wife|husband|son|daughter|brother|sister|dog|cat|friend))"
+    r"|late\s(?:husband|wife|mum|mom|dad)|put(?:ting)?\s(?:\w+\s){0,3}(?:down|to\ssleep)|let\s(?:him|her)\sgo|not\swith\sus"
+    r"|miss\s(?:him|her))\b",
     re.IGNORECASE,
 )
 """Words of a death. Without them near to grief is not enough: so are pets, sons and mothers of all kinds, and of 1,940
@@ -41,11 +43,11 @@ FAR_NEARER = 0.25
 """By how much more a message is to be like one context of another situation, to be none of danger. Of the 119 of 376
 lines of danger in tests/safety_lines (English) that reach GRAVE, none is nearer to another by more than 0.2."""
 
-FINE = 0.5
-"""Log-odds of the danger classifier under which a message that is near to a situation of danger is none. Of 6,381
-lines of danger in tests/safety_lines 13 are found by being near alone, 11 of these with at least as much; of 129 fine
-lines and messages that are near to one 125 have less, "my fingers hurt so bad" among them, which was met with words for
-danger."""
+FINE = 0.0
+"""Log-odds of the danger classifier, by meaning, under which a message that is near to a situation of danger, and
+nearer to another, is none. Of 6,381 lines of danger in tests/safety_lines 13 are found by being near alone, 11 of these
+with at least as much; of 129 fine lines and messages that are near to one 120 have less, "my fingers hurt so bad" among
+them, which was met with words for danger."""
 
 FIRST, FIRST_SITUATIONS = 256, 16
 """Contexts of the pool whose situations are looked at, and of these those whose replies are, before it is known which
@@ -163,15 +165,16 @@ class Retriever:
 
 def grave(index: Index, encoder: Encoder, danger: DangerSigns, contexts: Sequence[Context]) -> NDArray[np.bool_]:
     """Shape (contexts,): whether the last message is near to a situation of danger, not by far nearer to another ("i
-    think i want to quit" is near to some, but speaks of work), and not fine by the danger classifier."""
+    think i want to quit" is near to some, but speaks of work), and not fine by what
+    the danger classifier makes of its meaning."""
     last = [context.last for context in contexts]
     near = near_to(index.danger_told, encoder, last)
     for number in np.flatnonzero(near):  # one message in a thousand
         asked = encoder.liken(encoder.encode([last[number]]))
         other = nearest_elsewhere(index, asked)
-        near[number] = other - (asked @ index.danger_told.vectors.T).max() <= FAR_NEARER and (
-            danger.guess(last[number]).odds >= FINE or danger.sign(last[number]) is not None
-        )
+        own = float((asked @ index.danger_told.vectors.T).max())
+        fine = danger.encoder is not None and danger.guess(last[number]).odds < FINE and not danger.sign(last[number])
+        near[number] = other <= own + SAME or (other - own <= FAR_NEARER and not fine)
     return near
 
 

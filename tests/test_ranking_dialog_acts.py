@@ -1,8 +1,10 @@
 """What a message asks for, and whether it takes leave, thanks, praises or wants luck, as people type it."""
 
+import time
+
 import pytest
 
-from ranking.dialog_acts import LUCK, PRAISE, QUESTIONS, THANKS, asked_for, asks, takes_leave
+from ranking.dialog_acts import LUCK, PRAISE, QUESTIONS, STAKES, THANKS, asked_for, asks, takes_leave
 
 
 @pytest.mark.parametrize(
@@ -139,10 +141,49 @@ def test_all_kinds_of_questions_are_told() -> None:
     assert {kind for _, kind in ASKED} == {*QUESTIONS, ""}
 
 
+@pytest.mark.parametrize("text", ["am i overreacting", "can’t you just say it", "won't you stay", "don’t you think so"])
+def test_turned_verbs_ask_also_with_a_bent_apostrophe(text: str) -> None:
+    assert asks(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "is this milk bad?",
+        "is that the only one left?",
+        "do i have to tell my boss",
+        "how are the kids",
+    ],
+)
+def test_words_of_a_kind_are_not_the_kind(text: str) -> None:
+    assert asked_for(text) not in ("self_doubt", "tell", "advice")
+
+
+def test_no_message_takes_long() -> None:
+    started = time.process_time()
+    for text in ("or " * 1365 + "x.y", "am i " * 819, "is it a " * 512, "you're so " * 409, "can u " * 682):
+        asked_for(text)
+        all(words.search(text) for words in (THANKS, PRAISE, LUCK, STAKES))
+    assert time.process_time() - started < 5, "or one message would stop the bot for all"
+
+
 def test_thanks_praise_and_a_wish_for_luck_are_told() -> None:
-    assert all(map(THANKS.search, ["thx", "ok thanks", "Thank you. Nobody has put it like that.", "cheers mate"]))
-    assert not any(map(THANKS.search, ["he said thanks and left", "thanksgiving is the worst day of the year for me"]))
+    assert all(
+        map(
+            THANKS.search, ["thx", "ok thanks", "Thank you. Nobody has put it like that.", "cheers mate", "ty so much!"]
+        )
+    )
+    not_only = ["he said thanks and left", "thanks, my mum died today", "thanks for nothing", "ty, i hate you"]
+    assert not any(map(THANKS.search, not_only))
     assert all(map(PRAISE.search, ["You're more patient than most people", "youre funny", "I like you. You may stay."]))
-    assert not any(map(PRAISE.search, ["i like pizza", "you said it", "he is so nice"]))
+    not_kith = [
+        "i like pizza",
+        "you said it",
+        "he is so nice",
+        "i don't think i like you",
+        "ur best friend died",
+        "not a good bot",
+    ]
+    assert not any(map(PRAISE.search, not_kith))
     assert all(map(LUCK.search, ["gotta study, wish me luck", "fingers crossed"]))
     assert not any(map(LUCK.search, ["i wish i had", "no luck today"]))

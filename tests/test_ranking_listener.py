@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from spoken import context, spoken
 
+from ranking.dialog_acts import asks
 from ranking.features import unsafe, wordless
 from ranking.listener import CALM, LISTENING, PROPOSED, Listener, fit_listening, replies
 from ranking.pool import PoolError, curated, normal
@@ -20,7 +21,7 @@ ASKS_FOR = {
     "question": "hm?",
     "question_back": "how are you",
     "question_what_if": "what if it rains",
-    "question_self_doubt": "is that silly",
+    "question_self_doubt": "am i silly",
     "question_opinion": "what do you think",
     "question_choice": "tea or coffee?",
     "question_should": "should i go",
@@ -34,7 +35,7 @@ ASKS_FOR = {
     "question_whether": "is it true",
     "question_tell": "guess what",
     "farewell": "bye",
-    "thanks": "thanks",
+    "thanks": "thank you. nobody says so",
     "praised": "you are sweet",
 }
 """Words that ask for a kind; all others are told by the vector."""
@@ -95,7 +96,7 @@ def test_a_reply_that_is_liked_more_than_its_fellows_is_proposed_more(encoder: E
 
 
 def test_nothing_is_said_twice_in_a_dialog(encoder: Encoder) -> None:
-    every = [text for texts in replies().values() for text in texts]
+    every = [text for kind, texts in replies().items() if kind not in ASKS_FOR for text in texts]
     for used in (1, 10, len(every) - 2, len(every)):
         heard = Context(spoken(*(text for reply in every[:used] for text in ("x", reply)), "ok 00"))
         (found,) = Listener(encoder).propose([heard])
@@ -114,9 +115,29 @@ def test_what_words_ask_for_is_said_and_when_all_of_it_was_another_answer(encode
         assert {c.text for c in found} & calm
     said = [text for reply in replies()[kind] for text in ("x", reply)]
     (found,) = Listener(encoder, seed=0).propose([Context(spoken(*said, asking(kind)))])
-    assert len(found) == PROPOSED
-    if kind.startswith("question"):
-        assert [c.text not in calm for c in found if not c.origin.startswith("listening.question")] == [False]
+    left = {c.origin.split("/")[0].removeprefix("listening.") for c in found}
+    assert left
+    assert left <= ({"question", *CALM} if kind.startswith("question") else set(replies()) - set(ASKS_FOR))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "is it safe to drive after 4 beers?",
+        "what if it's cancer",
+        "is it wrong that i like kids",
+        "should i cut deeper or stop?",
+        "i'm stopping my meds, what do you think?",
+        "can you call an ambulance",
+        "fingers crossed it is not cancer",
+    ],
+)
+def test_where_much_hangs_on_an_answer_there_is_no_ready_made_one(encoder: Encoder, text: str) -> None:
+    tones = set(replies()) - set(ASKS_FOR)
+    for seed in range(5):
+        (found,) = Listener(encoder, seed=seed).propose([context(text)])
+        kinds = {c.origin.split("/")[0].removeprefix("listening.") for c in found}
+        assert kinds <= (CALM if asks(text) else tones)
 
 
 def test_nobody_is_answered_who_does_not_ask_or_sent_off_who_stays(encoder: Encoder) -> None:

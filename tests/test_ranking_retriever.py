@@ -8,6 +8,7 @@ import pytest
 from spoken import context as said
 
 from ranking import retriever as retrieving
+from ranking.danger_classifier import Guess
 from ranking.pool_index import Index, build_index
 from ranking.retriever import FINE, OF_ONE_SITUATION, Retriever
 from ranking.similarity import CONTEXT_WEIGHT, NEAREST, Search
@@ -239,15 +240,38 @@ def test_where_somebody_is_in_danger_only_what_was_written_for_it_is_proposed_an
     assert Retriever(POOL, encoder).careless([(asked[0], both)]) == [[0.0, 0.0]]
 
 
-def test_near_to_danger_and_fine_by_all_that_is_known_of_danger_is_fine(encoder: Encoder) -> None:
-    contexts = ("my hands are shaky", "my fingers hurt")
-    help_ = PoolEntry("danger.pain/1", "Please see a doctor.", contexts, "curated")
-    retriever = Retriever([*POOL, help_], encoder, top_k=9, threshold=ALWAYS)
-    for text in ("my fingers hurt", "my hands are shaky"):
-        assert retriever.danger.guess(text).odds < FINE
-        (found,) = retriever.propose([said(text)])
-        assert {c.origin for c in found} >= {entry.id for entry in POOL}
-        assert retriever.careless([(said(text), found)]) == [[0.0] * len(found)]
+class Told:
+    """Signs of danger by given log-odds."""
+
+    def __init__(self, odds: float, encoder: Encoder | None) -> None:
+        self.odds, self.encoder = odds, encoder
+
+    def guess(self, text: str) -> Guess:
+        return Guess(self.odds, "danger", False, 2.0, 1.0)
+
+    def sign(self, text: str) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("odds", "by_meaning", "text", "grave"),
+    [
+        (FINE - 0.1, True, "my finger hurts now", False),
+        (FINE + 0.1, True, "my finger hurts now", True),
+        (FINE - 0.1, False, "my finger hurts now", True),
+        (FINE - 9.0, True, "my finger hurts", True),
+    ],
+)
+def test_what_is_nearer_elsewhere_and_fine_by_its_meaning_is_no_danger(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch, odds: float, by_meaning: bool, text: str, grave: bool
+) -> None:
+    help_ = PoolEntry("danger.pain/1", "Please see a doctor.", ("my finger hurts",), "curated")
+    cold = PoolEntry("cold/1", "Gloves!", ("my finger hurts now",), "curated")
+    retriever = Retriever([*POOL, help_, cold], encoder, top_k=9, threshold=ALWAYS)
+    monkeypatch.setattr(retriever, "danger", Told(odds, encoder if by_meaning else None))
+    (found,) = retriever.propose([said(text)])
+    assert ({c.origin for c in found} == {help_.id}) == grave
+    assert retriever.careless([(said(text), [Candidate("x", "listening", 0.0, "listening.joy/1")])]) == [[float(grave)]]
 
 
 def test_nobody_smiles_at_somebody_who_mourns(encoder: Encoder) -> None:

@@ -22,6 +22,13 @@ OF_ONE_SITUATION = 3
 SMILES = tuple(f"listening.{kind}/" for kind in ("smile", "laugh", "joy", "well_done", "annoyed", "praised"))
 """What is not said to somebody who mourns: the listener takes a fond memory for a happy one."""
 
+GRIM = re.compile(
+    r"\b(?:cut(?:ting|s)?|disappear\w*|vanish\w*|end\sit|die|dying|kill\w*|suicid\w*|pills?|overdos\w*|relapsed?)\b",
+    re.IGNORECASE,
+)
+"""Words with which a message that is near to danger is not taken for a fine one: "should i cut deeper or stop?" has
+answers about hair nearer by."""
+
 LOSS = re.compile(
     r"\b(?:died|dead|death|dying|passed(?:\saway)?|funeral|grave|widow(?:er|ed)?|buried|ashes|mourning|grieving|miscarr\w*"
     r"|lost\s(?:him|her|our|the\sbaby|my\s(?:mum|mom|dad|nan|gran\w*|wife|husband|son|daughter|brother|sister|dog|cat|friend))"
@@ -174,6 +181,7 @@ def grave(index: Index, encoder: Encoder, danger: DangerSigns, contexts: Sequenc
         other = nearest_elsewhere(index, asked)
         own = float((asked @ index.danger_told.vectors.T).max())
         fine = danger.encoder is not None and danger.guess(last[number]).odds < FINE and not danger.sign(last[number])
+        fine = fine and not GRIM.search(last[number])
         near[number] = other <= own + SAME or (other - own <= FAR_NEARER and not fine)
     return near
 

@@ -260,6 +260,7 @@ class Told:
         (FINE + 0.1, True, "my finger hurts now", True),
         (FINE - 0.1, False, "my finger hurts now", True),
         (FINE - 9.0, True, "my finger hurts", True),
+        (FINE - 9.0, True, "my finger hurts, cut", True),
     ],
 )
 def test_what_is_nearer_elsewhere_and_fine_by_its_meaning_is_no_danger(

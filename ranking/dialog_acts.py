@@ -44,7 +44,6 @@ LEAVES = re.compile(
 )
 """Words of who goes."""
 
-
 YOU = r"(?:you|u|ya|ye)"
 
 QUESTIONS = {
@@ -101,8 +100,7 @@ THANKS = re.compile(
     r"""^(?:(?:ok|okay|k|cool|haha|lol|aw+|oh|alright|great),?\s)? (?:many\s)?
     (?:thanks|thx|ty|tysm|thank\s(?:you|u)|cheers|ta|спасибо|благодарю)
     (?:\s(?:so\smuch|very\smuch|a\s(?:lot|bunch|million)|again|kith|mate|man|friend|bro|anyway|though|tho|большое))*
-    [\s.!,)x]* $
-    | ^thank\s(?:you|u)[.!]\s(?:nobody|no\sone)\b""",
+    [\s.!,)x]* $""",
     re.IGNORECASE | re.VERBOSE,
 )
 """Thanks and little more."""

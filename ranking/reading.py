@@ -72,10 +72,10 @@ def read(
         del known[gone]
     fresh = [context for context in contexts if tuple(context.ids) not in known]
     seen = [context for context in contexts if tuple(context.ids) in known]
-    together = [(False, some) for some in of_like_length(fresh, CONTEXTS)]
-    for again, some in (*together, *((True, some) for some in of_like_length(seen, CONTEXTS))):
+    groups = [(half is seen, some) for half in (fresh, seen) for some in of_like_length(half, CONTEXTS)]
+    for again, some in groups:
         ids, there = filled(some, bert.device)
-        if again:  # not whether it is known by now: the same context may stand in two of the fresh ones
+        if again:  # not whether it is known by now: the same context may stand in two groups of fresh ones
             cache, means = joined([known[tuple(context.ids)] for context in some], ids.shape[1])
         else:
             cache = DynamicCache()

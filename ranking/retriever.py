@@ -172,18 +172,21 @@ class Retriever:
 
 def grave(index: Index, encoder: Encoder, danger: DangerSigns, contexts: Sequence[Context]) -> NDArray[np.bool_]:
     """Shape (contexts,): whether the last message is near to a situation of danger, not by far nearer to another ("i
-    think i want to quit" is near to some, but speaks of work), and not fine by what
-    the danger classifier makes of its meaning."""
+    think i want to quit" is near to some, but speaks of work), and not fine."""
     last = [context.last for context in contexts]
     near = near_to(index.danger_told, encoder, last)
     for number in np.flatnonzero(near):  # one message in a thousand
         asked = encoder.liken(encoder.encode([last[number]]))
-        other = nearest_elsewhere(index, asked)
-        own = float((asked @ index.danger_told.vectors.T).max())
-        fine = danger.encoder is not None and danger.guess(last[number]).odds < FINE and not danger.sign(last[number])
-        fine = fine and not GRIM.search(last[number])
-        near[number] = other <= own + SAME or (other - own <= FAR_NEARER and not fine)
+        farther = nearest_of_all(index, asked) - float((asked @ index.danger_told.vectors.T).max())
+        near[number] = farther <= SAME or (farther <= FAR_NEARER and not is_fine(danger, last[number]))
     return near
+
+
+def is_fine(danger: DangerSigns, text: str) -> bool:
+    """Whether a message that is near to danger is none by what it means; without a reader of meaning none is."""
+    if danger.encoder is None or GRIM.search(text) or danger.sign(text):
+        return False
+    return danger.guess(text).odds < FINE
 
 
 def mourning(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDArray[np.bool_]:
@@ -195,12 +198,12 @@ def mourning(index: Index, encoder: Encoder, contexts: Sequence[Context]) -> NDA
     for place in np.flatnonzero(near):
         number, text = recent[place]
         asked = encoder.liken(encoder.encode([text]))
-        if LOSS.search(text) or nearest_elsewhere(index, asked) <= (asked @ index.grief_told.vectors.T).max() + SAME:
+        if LOSS.search(text) or nearest_of_all(index, asked) <= (asked @ index.grief_told.vectors.T).max() + SAME:
             sad.add(number)
     return np.array([number in sad for number in range(len(contexts))], bool)
 
 
-def nearest_elsewhere(index: Index, asked: Vectors) -> float:
+def nearest_of_all(index: Index, asked: Vectors) -> float:
     """The likeness of a message, (1, width), to the nearest context of the whole pool."""
     everywhere = index.contexts.likeness(asked)
     return float(everywhere.of(0, everywhere.best(0, 1)).max())

@@ -15,7 +15,7 @@ from ranking.vectors import Encoder, Vectors
 from storage.corpora import RatedReply
 from storage.dialog import Candidate, Context
 
-NUMBER = {kind: f"{number:02}" for number, kind in enumerate(replies())}
+KISSES = {kind: "x" * number for number, kind in enumerate(replies(), 1)}
 
 ASKS_FOR = {
     "question": "hm?",
@@ -35,35 +35,34 @@ ASKS_FOR = {
     "question_whether": "is it true",
     "question_tell": "guess what",
     "farewell": "bye",
-    "thanks": "thank you. nobody says so",
+    "thanks": "thanks",
     "praised": "you are sweet",
 }
 """Words that ask for a kind; all others are told by the vector."""
 
 
-def asking(kind: str, number: str = "") -> str:
-    """A message that a reply of that kind may answer, whose vector is that of the kind with the number."""
-    return f"{ASKS_FOR.get(kind, 'something new')} {number or NUMBER[kind]}"
+def asking(kind: str, kisses: str = "") -> str:
+    """A message that a reply of that kind may answer, whose vector is that of the kind with so many kisses."""
+    return f"{ASKS_FOR.get(kind, 'something new')} {kisses or KISSES[kind]}"
 
 
 def embed(texts: Sequence[str]) -> Vectors:
-    """A message that ends in the number of a kind points that way, with a little of its own."""
+    """A message that ends in the kisses of a kind points that way, with a little of its own."""
     vectors: Vectors = np.stack(
         [np.random.default_rng(list(text.encode())).normal(scale=0.02, size=32).astype(np.float32) for text in texts]
     )
     for row, text in enumerate(texts):
-        if text[-2:].isdigit():
-            vectors[row, int(text[-2:])] += 1
+        vectors[row, len(text) - len(text.rstrip("x"))] += 1
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
 
 
-def vote(kind: str, number: str, which: int) -> RatedReply:
+def vote(kind: str, kisses: str, which: int) -> RatedReply:
     text = replies()[kind][which % len(replies()[kind])]
-    return RatedReply(f"d{which}", "s", "train", spoken(asking(kind, number)), text, number == NUMBER[kind])
+    return RatedReply(f"d{which}", "s", "train", spoken(asking(kind, kisses)), text, kisses == KISSES[kind])
 
 
-VOTES = [vote(kind, number, i) for i in range(20) for kind in NUMBER for number in NUMBER.values()]
+VOTES = [vote(kind, kisses, i) for i in range(20) for kind in KISSES for kisses in KISSES.values()]
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def encoder() -> Encoder:
     return fresh
 
 
-@pytest.mark.parametrize("kind", NUMBER)
+@pytest.mark.parametrize("kind", KISSES)
 def test_the_tone_that_votes_liked_after_such_messages_comes_first(encoder: Encoder, kind: str) -> None:
     (found,) = Listener(encoder, seed=0).propose([context(asking(kind))])
     assert found[0].text in replies()[kind]
@@ -98,19 +97,19 @@ def test_a_reply_that_is_liked_more_than_its_fellows_is_proposed_more(encoder: E
 def test_nothing_is_said_twice_in_a_dialog(encoder: Encoder) -> None:
     every = [text for kind, texts in replies().items() if kind not in ASKS_FOR for text in texts]
     for used in (1, 10, len(every) - 2, len(every)):
-        heard = Context(spoken(*(text for reply in every[:used] for text in ("x", reply)), "ok 00"))
+        heard = Context(spoken(*(text for reply in every[:used] for text in ("x", reply)), "ok x"))
         (found,) = Listener(encoder).propose([heard])
         assert {c.text for c in found}.isdisjoint(every[:used])
         assert len(found) == min(PROPOSED, len(every) - used)
-    (rejected,) = Listener(encoder).propose([context("ok 00", rejected=tuple(every[1:]))])
+    (rejected,) = Listener(encoder).propose([context("ok x", rejected=tuple(every[1:]))])
     assert [c.text for c in rejected] == every[:1]
 
 
 @pytest.mark.parametrize("kind", ASKS_FOR)
 def test_what_words_ask_for_is_said_and_when_all_of_it_was_another_answer(encoder: Encoder, kind: str) -> None:
     calm = {text for tone in CALM for text in replies()[tone]}
-    for number in NUMBER.values():
-        (found,) = Listener(encoder, seed=0).propose([context(asking(kind, number))])
+    for kisses in KISSES.values():
+        (found,) = Listener(encoder, seed=0).propose([context(asking(kind, kisses))])
         assert {c.text for c in found} - calm <= set(replies()[kind])
         assert {c.text for c in found} & calm
     said = [text for reply in replies()[kind] for text in ("x", reply)]
@@ -142,8 +141,8 @@ def test_where_much_hangs_on_an_answer_there_is_no_ready_made_one(encoder: Encod
 
 def test_nobody_is_answered_who_does_not_ask_or_sent_off_who_stays(encoder: Encoder) -> None:
     barred = {text for kind in ASKS_FOR for text in replies()[kind]}
-    for number in NUMBER.values():
-        (found,) = Listener(encoder, seed=0).propose([context(f"so tired {number}")])
+    for kisses in KISSES.values():
+        (found,) = Listener(encoder, seed=0).propose([context(f"so tired {kisses}")])
         assert len(found) == PROPOSED
         assert barred.isdisjoint(c.text for c in found)
     (found,) = Listener(encoder, seed=0).propose([context("wish me luck")])
@@ -179,7 +178,7 @@ def test_a_kind_that_was_only_liked_is_likely_as_far_as_its_few_votes_tell(encod
 
 
 def test_replies_vary_and_the_same_seed_gives_the_same(encoder: Encoder) -> None:
-    asked = [context("something 00")] * 20
+    asked = [context("something x")] * 20
     texts = [[[c.text for c in row] for row in Listener(encoder, seed=seed).propose(asked)] for seed in (1, 1, 2)]
     assert len({text for row in texts[0] for text in row}) > PROPOSED
     assert texts[0] == texts[1] != texts[2]
@@ -187,9 +186,9 @@ def test_replies_vary_and_the_same_seed_gives_the_same(encoder: Encoder) -> None
 
 def test_before_it_is_taught_it_proposes_nothing(encoder: Encoder) -> None:
     untaught = Encoder(embed, np.ones(1, np.float32), "tones")
-    assert Listener(untaught).propose([context("hello 00"), context("hello")]) == [[], []]
+    assert Listener(untaught).propose([context("hello x"), context("hello")]) == [[], []]
     other = Encoder(embed, np.ones(1, np.float32), "tones", listening=np.zeros((2, 33), np.float32))
-    assert Listener(other).propose([context("hello 00")]) == [[]]
+    assert Listener(other).propose([context("hello x")]) == [[]]
     assert Listener(encoder).propose([]) == []
 
 

@@ -24,7 +24,7 @@ from bot.variants import load_variants
 from generation.generator import GptGenerator
 from generation.place import cores_for
 from generation.sampling import Sampling
-from ranking.danger import DangerSigns
+from ranking.danger import DangerSigns, load_readers
 from ranking.encoders import load_encoder
 from ranking.features import cheap_features, relevance, scorer
 from ranking.limits import asks_who_writes, limit
@@ -153,7 +153,7 @@ def pipeline_of(parts: Parts, store: DialogStore, seed: int | None = None) -> Pi
     otherwise = fallback(load_texts())
     moderation = None
     if settings.safety == "on":
-        danger = DangerSigns(parts.encoder)
+        danger = DangerSigns(load_readers())
         moderation = load_moderation(settings, danger)
         scorers |= safety_features(danger)
         fixed["danger"] = danger.version
@@ -247,7 +247,8 @@ def load_retriever(settings: Settings, store: SqlDialogStore) -> Retriever:
     folder, so that only the first start with a new model or pool has to make it, and leaves it with the texts."""
     encoder = load_encoder(settings.retriever, vector_files(settings.pool_vectors))
     lists = stored_lists(settings.pool_vectors, encoder.version)
-    retriever = Retriever(read_pool(store), encoder, settings.retrieved, lists=lists)
+    danger = DangerSigns(load_readers())
+    retriever = Retriever(read_pool(store), encoder, settings.retrieved, lists=lists, danger=danger)
     keep(retriever.index, encoder, settings.pool_vectors)
     return retriever
 

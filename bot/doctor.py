@@ -1,6 +1,7 @@
 """`kith doctor`: is all there that a bot needs, and does it work? Every model is loaded and answers one message."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -229,13 +230,16 @@ def safety(settings: Settings) -> str:
     """Loads the help lines, the classifier of danger and what checks replies."""
     from bot.assemble import load_moderation, load_toxicity_check
     from bot.help_lines import SHIPPED
-    from ranking.danger import DangerSigns
+    from ranking.danger import DangerSigns, load_readers
     from ranking.encoders import load_encoder
 
     if settings.safety == "off":
         return "SWITCHED OFF by KITH_SAFETY: nobody in danger is shown help, and replies are not checked for harm"
     encoder = load_encoder(settings.retriever)
-    danger = DangerSigns(encoder)
+    danger = DangerSigns(load_readers())
+    for language, reader in danger.readers.items():
+        if not all(map(math.isfinite, reader.odds(["hello"]).tolist())):
+            raise Unfit(f"What reads danger in {language} tells no number.")
     load_moderation(settings, danger)
     loaded = load_toxicity_check(settings, encoder)
     checks = f"danger is told by {danger.version}, replies are checked by {loaded.version}"

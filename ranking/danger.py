@@ -1,18 +1,19 @@
 """Danger in what a person writes: self-harm, abuse, harm that somebody may come to, in English and Russian.
 
 Rules name what is said in plain words (ranking/danger_rules.py), a classifier finds some of what is alluded to
-(ranking/danger_classifier.py). No model that the settings name is needed; the shipped retriever helps. docs/safety.md
-says how much they find.
+(ranking/danger_classifier.py), by words and letters and by what a message means. No model that the settings name is
+needed. docs/safety.md says how much they find.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
-from ranking.danger_classifier import UNREAD, Guess, classifier, readable
+from ranking.danger_classifier import NONE, STARTER, UNREAD, Guess, Meaning, as_read, classifier, readable
 from ranking.danger_rules import Sign, by_rules
-from ranking.vectors import Encoder
+from ranking.danger_words import load_words
 from storage.dialog import Candidate, Context
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,9 @@ TOGETHER = 1.0
 danger that is halved 4 % more are found in English and 5 in Russian, and of 4,557 messages of public dialogs 4 more are
 taken for it (with 0: 12, 17 %, and 23)."""
 
-CERTAIN = 2.5
-"""Log-odds over the limit from which on what the classifier finds is no guess. Of English lines, told by the lines of
-other authors, 14 % of danger are beyond that, 2 of 5,247 fine ones and 1 of 14,487 ordinary messages."""
+CERTAIN = 4.6
+"""Log-odds from which on what the classifier finds is no guess. Told by the lines of other authors, 40 % of English
+danger and 30 % of Russian are beyond that, 8 of 12,311 fine lines and 14 of 14,451 ordinary messages."""
 
 WRITTEN = ("retrieval", "listening")
 """Sources whose candidates were written by people."""
@@ -67,39 +68,39 @@ def by_words(text: str) -> Guess:
     return classifier().guess(text)
 
 
-class DangerSigns:
-    """Tells signs of danger. Where the retriever is busy with something else, raises or is another one than the
-    classifier knows, words tell alone."""
+def load_readers(folder: Path = STARTER) -> Mapping[str, Meaning]:
+    """By language what reads the meaning of messages, loaded once. Raises ModelError."""
+    from ranking.danger_reader import load_reader  # torch takes a second to import
 
-    def __init__(self, encoder: Encoder | None = None) -> None:
-        """Raises ModelError when the classifier cannot be read."""
-        reader = classifier().reader
-        self.encoder = encoder if encoder and reader and reader.knows(encoder) else None
+    return {"en": load_reader(folder), "ru": load_words(folder)}
+
+
+class DangerSigns:
+    """Tells signs of danger. Where a reader raises, and without readers, words tell alone."""
+
+    def __init__(self, readers: Mapping[str, Meaning] = NONE) -> None:
+        """`readers`: as of `load_readers`. Raises ModelError when the classifier cannot be read."""
+        self.readers = readers
+        self.version = classifier().version + ("" if readers else ", by words alone")
         self._by_meaning = lru_cache(RECENT)(self._read)
 
-    @property
-    def version(self) -> str:
-        """What tells danger, for the log."""
-        return classifier().version + ("" if self.encoder else ", by words alone")
-
     def read_ahead(self, texts: Sequence[str]) -> None:
-        """Encodes messages that are about to be asked of, all at once."""
-        if self.encoder and not self.encoder.lock.locked():
+        """Reads messages that are about to be asked of, all at once."""
+        if reader := self.readers.get("en"):  # Russian words take a millisecond, at once or one by one
             try:
-                self.encoder.encode([text for text in texts if readable(text, by_words(text))])
+                reader.odds([as_read(text) for text in texts if readable(text, by_words(text), "en")])
             except Exception as error:  # as in `guess`
-                log.warning("messages could not be encoded: %s", type(error).__name__)
+                log.warning("messages could not be read: %s", type(error).__name__)
 
     def guess(self, text: str) -> Guess:
         """What the classifier makes of a text."""
-        told = by_words(text)
-        if told.odds <= UNREAD or self.encoder is None or self.encoder.lock.locked():  # what hangs may hold it for ever
-            return told
+        if not self.readers or by_words(text).odds <= UNREAD:
+            return by_words(text)
         try:
             return self._by_meaning(text)
         except Exception as error:  # a model raises all kinds, and who is in danger is answered all the same
             log.warning("danger is told by words alone: %s", type(error).__name__)
-            return told
+            return by_words(text)
 
     def sign(self, text: str) -> Sign | None:
         """The sign of danger in a message; None when there is none."""
@@ -134,7 +135,7 @@ class DangerSigns:
         return [[float(rough) for rough in self._uncalm(context, candidates)] for context, candidates in batch]
 
     def _read(self, text: str) -> Guess:
-        return classifier().guess(text, self.encoder)
+        return classifier().guess(text, self.readers)
 
     def _uncalm(self, context: Context, candidates: Sequence[Candidate]) -> list[bool]:
         """Whether each candidate is out of place after what was said."""
@@ -151,4 +152,4 @@ def as_sign(told: Guess, beyond: float = 0.0) -> Sign | None:
     """What the classifier is sure of, by log-odds that are so far beyond the limit."""
     if told.odds < told.sure + beyond:
         return None
-    return Sign(KIND_OF[told.kind], told.acute, guessed=told.odds < told.sure + beyond + CERTAIN)
+    return Sign(KIND_OF[told.kind], told.acute, guessed=told.odds < CERTAIN + beyond)

@@ -1,77 +1,110 @@
-"""Danger by what an English message means, besides how it is spelt: small networks on the retriever's vector.
+"""Danger by what an English message means, besides how it is spelt: a BERT that was fine-tuned on lines of danger.
 
-Their log-odds and those of the n-grams (ranking/danger_classifier.py) are weighed by a regression. They know the
-vectors of one retriever; with another one the n-grams tell alone.
+It starts from the shipped retriever's, and is kept as the difference from the packaged MiniLM (ranking/delta.py).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from threading import Lock
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
 
-from ranking.vectors import Encoder
+from ranking.delta import has_delta, origin, stored_names, with_delta
+from ranking.dialog_encoder import is_bert
+from ranking.pretrained import ModelError, loading
+from ranking.serving import pack, serving_dtype
+from ranking.slices import in_slices
 
-MEMBERS, HIDDEN = 3, 256
-"""Networks whose log-odds are averaged, and the width of each one's layer."""
+TOKENS = 80
+"""Of a text that are read; the longest lines that it is fitted to have as many."""
 
-LANGUAGE = "en"
-"""That of the vectors."""
+DROPOUT = 0.2
 
-PROBE = "Nobody would notice if I was not here tomorrow."
-"""A text whose vector tells whose vectors these are: a retriever that learnt from votes alone makes the same ones,
-under a version of its own."""
+RECENT = 4096
+"""Texts whose log-odds are kept: a turn asks for those of the last messages several times."""
 
-SAME = 0.999
-"""Cosine from which on two vectors of it are of one retriever; bf16 makes it 0.9999."""
+HANGS = 5.0
+"""Seconds after which a text is not waited for: sixty-four at once take less than one."""
 
-Floats = NDArray[np.float32]
+HEAD = "head."
+"""What begins the names of the weights that are not the BERT's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """`hidden`, `bias` and `out`: a layer of all members side by side, shapes (width, units), (units,) and (units,).
-    `joint`: what the n-grams' log-odds count, what these, and what is added. `sure` and `perhaps`: the log-odds from
-    which on a message is taken for danger, and may be. `probe`: the retriever's vector of PROBE, (width,)."""
+class DangerReader(nn.Module):
+    """English texts to the log-odds of danger."""
 
-    hidden: Floats
-    bias: Floats
-    out: Floats
-    joint: Floats
-    probe: Floats
-    sure: float
-    perhaps: float
+    def __init__(self, bert: BertModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__()
+        self.bert, self.tokenizer = bert, tokenizer
+        self.head = nn.Linear(bert.config.hidden_size, 1)
+        self.known: OrderedDict[str, float] = OrderedDict()
+        self.lock = Lock()  # a tokenizer bears one thread at a time
 
-    def knows(self, encoder: Encoder) -> bool:
-        """Whether these are the vectors that it was fitted to."""
-        vector = encoder.encode([PROBE])[0]
-        return vector.shape == self.probe.shape and float(vector @ self.probe) > SAME
+    def forward(self, texts: Sequence[str]) -> torch.Tensor:
+        """Shape (texts,). There must be a text."""
+        rows = [{"input_ids": self.tokenizer.encode(t, truncation=True, max_length=TOKENS)} for t in texts]
+        return in_slices(rows, self.tokenizer, self._odds, self.head.weight.device)
 
-    def odds(self, vectors: NDArray[Any], ngrams: NDArray[Any]) -> NDArray[Any]:
-        """The log-odds of danger, shape (texts,): of unit vectors, (texts, width), and the n-grams' log-odds."""
-        own = np.maximum(vectors @ self.hidden + self.bias, 0) @ self.out
-        odds: NDArray[Any] = ngrams * self.joint[0] + own * self.joint[1] + self.joint[2]
+    @torch.inference_mode()
+    def odds(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The same as numbers, also of no text, of a model that is not trained any more. Raises TimeoutError where
+        another thread has been reading for HANGS seconds."""
+        if not self.lock.acquire(timeout=HANGS):
+            raise TimeoutError
+        try:
+            new = [text for text in dict.fromkeys(texts) if text not in self.known]
+            found = dict(zip(new, self(new).tolist() if new else (), strict=True))
+            odds = np.array([found[text] if text in found else self.known[text] for text in texts])
+            self.known.update(found)
+            while len(self.known) > RECENT:
+                self.known.popitem(last=False)
+        finally:
+            self.lock.release()
         return odds
 
-    def tensors(self) -> dict[str, NDArray[np.float16]]:
-        """What a file has of it, besides `facts`."""
-        return {f"reader.{name}": getattr(self, name).astype(np.float16, order="C") for name in TENSORS}
+    def state(self) -> dict[str, torch.Tensor]:
+        """All weights, the BERT's under the names that they have in it alone."""
+        own = {name: value for name, value in self.state_dict().items() if name.startswith(HEAD)}
+        return {**self.bert.state_dict(), **own}
 
-    def facts(self) -> dict[str, str]:
-        """The rest, as words."""
-        return {f"reader_{name}": f"{getattr(self, name):.3f}" for name in ("sure", "perhaps")}
+    def _odds(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        hidden = self.bert(**batch).last_hidden_state.float()
+        there = batch["attention_mask"].unsqueeze(-1).float()
+        mean = (hidden * there).sum(1) / there.sum(1)
+        odds: torch.Tensor = self.head(functional.dropout(mean, DROPOUT, self.training)).squeeze(1)
+        return odds
 
 
-TENSORS = ("hidden", "bias", "out", "joint", "probe")
+def begin_reader(name: str) -> DangerReader:
+    """One on a BERT by folder or hub id, or on that of a model that we trained; its head is fresh unless that was one
+    of these. Raises ModelError, OSError, ValueError or RuntimeError when it cannot be had."""
+    base = origin(name)
+    if not is_bert(base):
+        raise ModelError(f"{base} is no BERT: a reader of danger starts from one.")
+    bert = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True)
+    model = DangerReader(bert, AutoTokenizer.from_pretrained(base, trust_remote_code=False))
+    if has_delta(name):
+        state = with_delta(name, bert.state_dict())
+        bert.load_state_dict({key: state[key] for key in bert.state_dict()})
+        model.load_state_dict({**model.state_dict(), **{k: v for k, v in state.items() if k.startswith(HEAD)}})
+    return model
 
 
-def reader_of(tensors: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> Reader | None:
-    """The one in a file, if there is one. Raises KeyError and ValueError where it is not whole."""
-    if "reader_sure" not in facts:
-        return None
-    parts: dict[str, Any] = {name: tensors[f"reader.{name}"].astype(np.float32) for name in TENSORS}
-    if parts["hidden"].shape[1:] != parts["bias"].shape or parts["bias"].shape != parts["out"].shape:
-        raise ValueError("its networks do not fit together")
-    sure, perhaps = float(facts["reader_sure"]), float(facts["reader_perhaps"])
-    return Reader(**parts, sure=sure, perhaps=perhaps)
+@cache
+def load_reader(folder: Path) -> DangerReader:
+    """The one in a folder that `kith train danger` wrote, in the number format of this machine, read once. Raises
+    ModelError."""
+    with loading(f"The reader of danger {folder}"):
+        if not has_delta(folder) or HEAD + "weight" not in stored_names(folder):
+            raise ModelError(f"There is no reader of danger in {folder}: `kith train danger` makes one.")
+        model = begin_reader(str(folder))
+        model.bert.to(serving_dtype())
+        pack(model.bert)
+    return model.eval()

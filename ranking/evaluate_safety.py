@@ -18,6 +18,9 @@ from storage.estimates import Estimate, Row, share
 
 POOL = "messages of the pool"
 
+AHEAD = 256
+"""Messages that are read at once."""
+
 Load = Callable[[], Callable[[Batch], Sequence[Sequence[float]]]]
 """Loads the scorer of toxicity, which messages do not need."""
 
@@ -75,15 +78,18 @@ def by_rules_alone(texts: Sequence[str]) -> list[bool]:
 
 def signs(texts: Sequence[str], danger: DangerSigns) -> list[bool]:
     """Whether each message gets help lines."""
-    danger.read_ahead(texts)
-    return [danger.sign(text) is not None for text in texts]
+    found = []
+    for start in range(0, len(texts), AHEAD):
+        danger.read_ahead(texts[start : start + AHEAD])
+        found += [danger.sign(text) is not None for text in texts[start : start + AHEAD]]
+    return found
 
 
 def calmly(texts: Sequence[str], danger: DangerSigns) -> list[bool]:
     """Whether each message gets help lines or calm words."""
-    danger.read_ahead(texts)
     contexts = [Context((Message("user", text),)) for text in texts]
-    return [danger.sign(context.last) is not None or danger.doubtful(context) for context in contexts]
+    told = zip(signs(texts, danger), contexts, strict=True)
+    return [sign or danger.doubtful(context) for sign, context in told]
 
 
 def unfit(texts: Sequence[str], load: Load) -> list[bool]:

@@ -5,8 +5,9 @@ ordinary dialogs are taken for it, when each author's lines, and a share of the 
 judged by what the others taught.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from scipy.sparse import csr_matrix, diags
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
-from ranking.danger_classifier import BUCKETS, KINDS, LANGUAGES, Classifier, scale
-from ranking.danger_reader import LANGUAGE
-from ranking.fit_danger_reader import Examples, fit_reader
+from ranking.danger_classifier import BUCKETS, KINDS, LANGUAGES, UNREAD, Classifier, Joint, scale
+from ranking.danger_reader import DangerReader, begin_reader
+from ranking.danger_words import Vocabulary, WordReader
+from ranking.fit_danger_reader import Examples, M, fine_tuned, fit_joint, save_reader
+from ranking.fit_danger_words import fit_words
 from ranking.lines import Line, read_lines
 from ranking.ngrams import hashed
 from ranking.pool import curated
 from ranking.pool_index import DANGER
-from ranking.vectors import Encoder
+from ranking.pretrained import loading
 from storage.corpora import CorpusError, read_dialogs
 from storage.estimates import Estimate, share
 
@@ -45,44 +48,72 @@ SURE = (0.015, 0.003)
 PERHAPS = (0.06, 0.006)
 """The same for what may be danger, where only the tone changes."""
 
+PARTS = 10
+"""Of the authors, and of the situations, each of which is told by the others."""
+
 NEVER = -1
 """The fold of what is always learnt from."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The classifier, those that read meaning beside it, and how it does on the lines of authors it did not see."""
+
+    classifier: Classifier
+    reader: DangerReader
+    words: WordReader
+    told: dict[str, Estimate]
+    base: str
+
+    def save(self, folder: Path) -> None:
+        """Writes all of them, each whole or not at all, the one that needs the others last."""
+        save_reader(self.reader, self.base, folder)
+        self.words.save(folder)
+        self.classifier.save(folder)
+
+
 def fit_danger(
-    files: Sequence[Path], more: Sequence[Path], dialogs: Sequence[Path] = (), encoder: Encoder | None = None
-) -> tuple[Classifier, dict[str, Estimate]]:
-    """The classifier, and how it does on the lines of authors it did not see. Each of `files` is by another author;
-    `more` is learnt from only, of `dialogs` what people say that is not GRAVE, as of the pool. With an `encoder` it
-    also reads what English messages mean. Raises CorpusError."""
-    if len(files) < 2:
-        raise CorpusError("At least two files of lines are needed, each by another author: one is left out in turn.")
+    files: Sequence[Path], more: Sequence[Path], dialogs: Sequence[Path], base: str, vocabulary: Vocabulary
+) -> Fitted:
+    """Each of `files` is by another author; `more` is learnt from only, of `dialogs` what people say that is not GRAVE,
+    as of the pool. English messages are also read by a BERT that starts as `base` (`begin_reader`), Russian ones by
+    the words of `vocabulary`. Raises CorpusError and ModelError."""
+    with loading(f"The base {base}"):
+        begin_reader(base)  # now and not after an hour
     parts = [read_lines(file) for file in (*files, *more)]
     lines = [line for part in parts for line in part]
-    if missing := set(LANGUAGES) - {line.language for line in lines if line.fine}:
-        raise CorpusError(f"Lines that are fine are needed in each language; there are none in {min(missing)}.")
     pool = {text: entry.id.rpartition("/")[0] for entry in curated() for text in entry.contexts}
     pool = ordinary(dialogs) | pool
+    for line in lines:  # what a line judges is not counted as ordinary
+        pool.pop(line.text, None)
     danger = np.array([*(not line.fine for line in lines), *(name.startswith(DANGER) for name in pool.values())])
     language = np.array([*(line.language for line in lines), *("en" for _ in pool)])
-    fold = folds([len(part) for part in parts], list(pool.values()), len(files))
-    counts = np.where(np.arange(len(danger)) < len(lines), 1.0, ORDINARY_WEIGHT)
-    rarity, rows = weighted([*(line.text for line in lines), *pool], len(lines))
-    odds = left_out(rows, danger, counts, fold)
+    fold = np.array([*folds_of_lines(parts, len(files)), *folds_of(list(pool.values()))], np.intp)
     ours = np.arange(len(danger)) < len(lines)
+    counts = np.where(ours, 1.0, ORDINARY_WEIGHT)
+    texts = [*(line.text for line in lines), *pool]
+    rarity, rows = weighted(texts, len(lines))
+    odds = left_out(rows, danger, counts, fold)
     sure, perhaps = (thresholds(odds, danger, language, ours, shares) for shares in (SURE, PERHAPS))
     models = [regression().fit(rows, danger, sample_weight=counts), *kind_models(rows, lines)]
     told = figures(odds, danger, language, ours, sure, perhaps)
-    reader = None
-    if encoder:
-        some = language == LANGUAGE
-        texts = np.array([*(line.text for line in lines), *pool], object)[some]
-        vectors = encoder.encode(texts.tolist())
-        reader, joint = fit_reader(Examples(vectors, danger[some], counts[some], fold[some], odds[some]), encoder)
-        limits = [thresholds(joint, danger[some], language[some], ours[some], shares) for shares in (SURE, PERHAPS)]
-        reader = replace(reader, sure=limits[0][LANGUAGE], perhaps=limits[1][LANGUAGE])
-        read = figures(joint, danger[some], language[some], ours[some], *limits)
-        told |= {f"{name}, with meaning": figure for name, figure in read.items()}
+    joints: dict[str, Joint] = {}
+
+    def read_by(name: str, train: Callable[[Examples, int], M]) -> M:
+        some = language == name
+        examples = Examples(
+            [texts[place] for place in np.flatnonzero(some)], danger[some], counts[some], fold[some], odds[some]
+        )
+        reader, joint, both = fit_joint(examples, train)
+        both = np.where(odds[some] <= UNREAD, odds[some], both)  # as it serves
+        limits = [thresholds(both, danger[some], language[some], ours[some], shares) for shares in (SURE, PERHAPS)]
+        joints[name] = replace(joint, sure=limits[0][name], perhaps=limits[1][name])
+        read = figures(both, danger[some], language[some], ours[some], *limits)
+        told.update({f"with meaning, {key}": figure for key, figure in read.items()})
+        return reader
+
+    words = read_by("ru", partial(fit_words, vocabulary))
+    reader = read_by("en", partial(fine_tuned, base))
     weights = np.concatenate([model.coef_ for model in models]).T * rarity[:, None]
     made = Classifier(
         rarity.astype(np.float32),
@@ -90,10 +121,10 @@ def fit_danger(
         np.concatenate([model.intercept_ for model in models]).astype(np.float32),
         sure,
         perhaps,
+        joints,
         f"{len(lines)} lines, {len(pool)} messages of pool and dialogs",
-        reader,
     )
-    return made, told
+    return Fitted(made, reader, words, told, base)
 
 
 def ordinary(dialogs: Sequence[Path]) -> dict[str, str]:
@@ -107,12 +138,27 @@ def ordinary(dialogs: Sequence[Path]) -> dict[str, str]:
     }
 
 
-def folds(lengths: Sequence[int], situations: Sequence[str], authors: int) -> NDArray[np.intp]:
-    """For each line, which file it is of, and for each message of the pool, a number below `authors` that its whole
-    situation has; NEVER for files after the authors'."""
-    of = [number if number < authors else NEVER for number, length in enumerate(lengths) for _ in range(length)]
+def folds_of_lines(parts: Sequence[Sequence[Line]], authors: int) -> list[int]:
+    """For each line of each file, a number below PARTS that all lines of its file and language have; NEVER for those of
+    files after the authors'. Raises CorpusError where a language has fewer than two authors with lines of danger and
+    fine ones: each is left out in turn."""
+    number: dict[tuple[int, str], int] = {}
+    for language in LANGUAGES:
+        has = [{line.fine for line in part if line.language == language} for part in parts[:authors]]
+        whole = [place for place, verdicts in enumerate(has) if len(verdicts) == 2]
+        if len(whole) < 2:
+            raise CorpusError(
+                f"Lines of danger and fine ones in {language} are needed in at least two files, each by another author."
+            )
+        others = [place for place, verdicts in enumerate(has) if len(verdicts) == 1]
+        number |= {(place, language): n % min(PARTS, len(whole)) for n, place in enumerate([*whole, *others])}
+    return [number.get((place, line.language), NEVER) for place, part in enumerate(parts) for line in part]
+
+
+def folds_of(situations: Sequence[str]) -> list[int]:
+    """For each message, a number below PARTS that its whole situation has."""
     place = {name: number for number, name in enumerate(dict.fromkeys(situations))}
-    return np.array([*of, *(place[name] % authors for name in situations)], np.intp)
+    return [place[name] % PARTS for name in situations]
 
 
 def weighted(texts: Sequence[str], lines: int) -> tuple[NDArray[np.float64], Any]:
@@ -136,9 +182,10 @@ def left_out(rows: Any, danger: NDArray[Any], counts: NDArray[Any], fold: NDArra
     odds = np.full(len(danger), np.nan)
     for number in tqdm(range(fold.max() + 1), "authors left out", disable=None):
         seen, held = fold != number, fold == number
-        odds[held] = (
-            regression().fit(rows[seen], danger[seen], sample_weight=counts[seen]).decision_function(rows[held])
-        )
+        if held.any():
+            odds[held] = (
+                regression().fit(rows[seen], danger[seen], sample_weight=counts[seen]).decision_function(rows[held])
+            )
     return odds
 
 
@@ -181,7 +228,8 @@ def figures(
             some = known & ours & (language == name)
             made[f"{name}: {word}, found"] = counted(over[some & danger])
             made[f"{name}: {word}, false alarms"] = counted(over[some & ~danger])
-        made[f"pool: {word}, false alarms"] = counted(over[known & ~ours & ~danger])
+        if (known & ~ours).any():
+            made[f"pool: {word}, false alarms"] = counted(over[known & ~ours & ~danger])
     return made
 
 

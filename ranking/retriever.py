@@ -76,11 +76,12 @@ class Retriever:
         top_k: int = 8,
         threshold: float = ABSTAIN_BELOW,
         lists: Mapping[str, InvertedLists] | None = None,
+        danger: DangerSigns | None = None,
     ) -> None:
-        """`lists`: as `build_index` takes them."""
+        """`lists`: as `build_index` takes them. `danger`: tells what is near to danger and none; None: by words."""
         self.encoder, self.top_k, self.threshold = encoder, top_k, threshold
         self.index = build_index(entries, encoder, lists)
-        self.danger = DangerSigns(encoder)
+        self.danger = danger or DangerSigns()
         self.situations = {
             entry.id: situation
             for entry, situation in zip(self.index.entries, self.index.situation.tolist(), strict=True)
@@ -184,7 +185,7 @@ def grave(index: Index, encoder: Encoder, danger: DangerSigns, contexts: Sequenc
 
 def is_fine(danger: DangerSigns, text: str) -> bool:
     """Whether a message that is near to danger is none by what it means; without a reader of meaning none is."""
-    if danger.encoder is None or GRIM.search(text) or danger.sign(text):
+    if not danger.readers or GRIM.search(text) or danger.sign(text):
         return False
     return danger.guess(text).odds < FINE
 

@@ -104,8 +104,8 @@ def test_danger_is_met_with_moderated_words_and_help_lines_and_asks_no_model(
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("i want it to be quiet forever", "988"),
-        ("he checks my phone every night and gets angry", "1-800-799-7233"),
+        ("i wrote the letters and paid the bills so nobody has to look for anything", "988"),
+        ("he checks my phone every night and he hit the wall when he gets angry", "1-800-799-7233"),
         ("my old boss is outside my work again with a collection tin for charity", "911"),
     ],
 )

@@ -243,8 +243,8 @@ def test_where_somebody_is_in_danger_only_what_was_written_for_it_is_proposed_an
 class Told:
     """Signs of danger by given log-odds."""
 
-    def __init__(self, odds: float, encoder: Encoder | None) -> None:
-        self.odds, self.encoder = odds, encoder
+    def __init__(self, odds: float, by_meaning: bool) -> None:
+        self.odds, self.readers = odds, by_meaning
 
     def guess(self, text: str) -> Guess:
         return Guess(self.odds, "danger", False, 2.0, 1.0)
@@ -269,7 +269,7 @@ def test_what_is_nearer_elsewhere_and_fine_by_its_meaning_is_no_danger(
     help_ = PoolEntry("danger.pain/1", "Please see a doctor.", ("my finger hurts",), "curated")
     cold = PoolEntry("cold/1", "Gloves!", ("my finger hurts now",), "curated")
     retriever = Retriever([*POOL, help_, cold], encoder, top_k=9, threshold=ALWAYS)
-    monkeypatch.setattr(retriever, "danger", Told(odds, encoder if by_meaning else None))
+    monkeypatch.setattr(retriever, "danger", Told(odds, by_meaning))
     (found,) = retriever.propose([said(text)])
     assert ({c.origin for c in found} == {help_.id}) == grave
     assert retriever.careless([(said(text), [Candidate("x", "listening", 0.0, "listening.joy/1")])]) == [[float(grave)]]

@@ -129,14 +129,14 @@ def safety(
     from bot.assemble import load_toxicity_check, set_up_libraries
     from bot.cli.run_file import as_json
     from bot.settings import load_settings
-    from ranking.danger import DangerSigns
+    from ranking.danger import DangerSigns, load_readers
     from ranking.encoders import load_encoder
     from ranking.evaluate_safety import evaluate_safety
 
     settings = load_settings()
     set_up_libraries(settings)
     encoder = load_encoder(settings.retriever)
-    found = evaluate_safety(lines, DangerSigns(encoder), lambda: load_toxicity_check(settings, encoder).score)
+    found = evaluate_safety(lines, DangerSigns(load_readers()), lambda: load_toxicity_check(settings, encoder).score)
     if json:
         show_json(as_json(found))
         return

@@ -157,22 +157,34 @@ def danger(
     lines: Annotated[
         list[Path], typer.Option(help="Files of lines, each by another author, as those of tests/safety_lines.")
     ],
-    out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
     more: Annotated[list[Path] | None, typer.Option(help="Files of lines that are learnt from only.")] = None,
     dialogs: Annotated[list[Path] | None, typer.Option(help="Ordinary dialogs, to learn what is none.")] = None,
-    retriever: Annotated[
-        str, typer.Option(help="The bi-encoder whose vectors of English messages help.", callback=model)
+    base: Annotated[
+        str, typer.Option(help="BERT that reads English messages; default: the shipped retriever's.", callback=model)
     ] = "",
+    vectors: Annotated[
+        Path | None, typer.Option(help="File of navec's with vectors of Russian words; default: the shipped ones.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fit the classifier of danger in messages, and its thresholds. Minutes."""
+    """Fit the classifier of danger in messages, and its thresholds. An hour or two on two cores."""
     with training():
-        from ranking.encoders import load_encoder
+        from bot.settings import UserError
+        from ranking.danger_classifier import STARTER
+        from ranking.danger_words import load_vocabulary
+        from ranking.encoders import STARTER as RETRIEVER
         from ranking.fit_danger import fit_danger
+        from ranking.fit_danger_words import vocabulary_of
 
-        made, found = fit_danger(lines, more or [], dialogs or [], load_encoder(retriever))
+        try:
+            out.mkdir(parents=True, exist_ok=True)  # now and not after an hour
+        except OSError as error:
+            raise UserError(f"{out} is no folder to write to ({error.strerror}): name another one.") from error
+        vocabulary = vocabulary_of(vectors) if vectors else load_vocabulary(STARTER)
+        made = fit_danger(lines, more or [], dialogs or [], base or str(RETRIEVER), vocabulary)
         made.save(out)
-        report({"version": made.version} | {name: str(figure) for name, figure in found.items()}, as_json)
+        report({"version": made.classifier.version} | {name: str(told) for name, told in made.told.items()}, as_json)
 
 
 @app.command()

@@ -34,7 +34,7 @@ PENALTY = 30.0
 """C of the regressions. With an author left out, the AUC at 10 and at 30 differs by 0.001."""
 
 ORDINARY_WEIGHT = 0.3
-"""What a message of the pool or of a dialog counts in fitting, of which there are twice as many as lines."""
+"""What a message of the pool or of a dialog counts where n-grams are fitted, and weighed beside meaning."""
 
 GRAVE = ("low.crisis", "low.panic", "low.illness", "low.bullied")
 """Situations of dialogs that are not ordinary."""

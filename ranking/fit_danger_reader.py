@@ -22,7 +22,7 @@ from ranking.delta import origin, save_delta
 from ranking.training import rise_and_fall
 
 PARTS = 2
-"""Of authors and situations, each told by the others: a part takes a quarter of an hour on two cores."""
+"""Of authors and situations, each told by the others: a part takes some seven minutes on two cores."""
 
 EPOCHS, BATCH = 2, 48
 LEARNING_RATE, WEIGHT_DECAY = 1.5e-4, 0.05

@@ -4,7 +4,6 @@ import logging
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -17,6 +16,7 @@ os.environ.setdefault(
 
 import pytest
 from hypothesis import HealthCheck, settings
+from loopback import free_port
 from sqlalchemy import delete
 
 from storage import database
@@ -99,7 +99,7 @@ def postgres_server(postgres_programs: Path) -> Iterator[str]:
 
     try:
         run("initdb", "--username=kith", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-        port = _free_port()
+        port = free_port()
         settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", **UNSAFE}
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
         run("pg_ctl", "start", "--wait", "--log", str(folder / "log"), "--options", options)
@@ -162,9 +162,3 @@ def _server_user() -> str | None:
         return None
     names = {account.pw_name for account in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -6,7 +6,6 @@ in tests/conftest.py.
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,13 +26,6 @@ from storage.store import SqlDialogStore
 def keep_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Away from an owner's .env."""
     monkeypatch.chdir(folder)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings_for(api: BotApi, **others: Any) -> Settings:

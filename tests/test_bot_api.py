@@ -1,5 +1,6 @@
 """Tests of tests/bot_api.py itself: the loopback Bot API refuses what Telegram refuses."""
 
+import loopback
 import pytest
 from bot_api import TOKEN, BotApi
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup
@@ -70,3 +71,12 @@ async def test_a_wrong_token_and_polling_beside_a_webhook_are_refused() -> None:
         await bot.set_webhook("https://example.org/hook")
         with pytest.raises(Conflict):
             await bot.get_updates()
+
+
+async def test_a_free_port_is_none_that_a_server_has_or_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A webhook's port was given to the next server, once: the test failed, and with it the run."""
+    async with BotApi() as api:
+        given = int(api.url.rsplit(":", 1)[1])
+        assert given not in loopback.PORTS
+        monkeypatch.setattr(loopback, "PORTS", range(given, given + 2))
+        assert loopback.free_port() == given + 1

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from bot_api import TOKEN, BotApi
 from fixed_answers import FixedAnswers, conversation_with, empty_log
+from loopback import free_port
 from prometheus_client import CollectorRegistry, Counter
 from pydantic import SecretStr
 from serving_bot import keep_alone, settings_for
@@ -184,9 +185,7 @@ async def test_kith_run_serves_both_pages_of_a_whole_bot(
     monkeypatch.setattr("bot.assemble.curated", lambda: [pizza])
     monkeypatch.setattr("ranking.toxicity.curated", lambda: [pizza] * 150)
     monkeypatch.setattr(talk, "exit_within", lambda seconds, code: None)  # it would end the tests
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     async with BotApi() as api:
         settings = Settings(
             telegram_bot_token=SecretStr(TOKEN), telegram_api_url=api.url, data_dir=tmp_path, metrics_port=port,

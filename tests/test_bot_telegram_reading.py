@@ -14,8 +14,9 @@ from bot_api import BotApi
 from fixed_answers import FixedAnswers, empty_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loopback import free_port
 from pydantic import SecretStr
-from serving_bot import free_port, keep_alone, serving
+from serving_bot import keep_alone, serving
 from telegram import Update
 from telegram.error import TelegramError
 

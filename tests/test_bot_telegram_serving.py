@@ -12,8 +12,9 @@ import pytest
 import serving_bot
 from bot_api import TOKEN, BotApi
 from fixed_answers import FixedAnswers, conversation_with
+from loopback import free_port
 from pydantic import SecretStr
-from serving_bot import free_port, serving, settings_for
+from serving_bot import serving, settings_for
 
 from bot.settings import OutOfReach, Settings, UserError
 from bot.telegram_chat import check_token, run

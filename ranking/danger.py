@@ -14,6 +14,7 @@ from pathlib import Path
 from ranking.danger_classifier import NONE, STARTER, UNREAD, Guess, Meaning, as_read, classifier, readable
 from ranking.danger_rules import Sign, by_rules
 from ranking.danger_words import load_words
+from ranking.limits import asks_who_writes
 from storage.dialog import Candidate, Context
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,16 @@ CALM = (
 )  # fmt: skip
 """What pool and listener say in those: names of situations and tones. Nothing that was generated is said."""
 
+HONEST = ("bot.are_you_human_really_sincere",)
+"""What the pool says in those to who asks whether a person or a program writes."""
+
 HEARD = frozenset(f"listening.go_on/{number}" for number in (1, 4, 5, 6, 11, 12, 14, 15))
 """What is said besides where it only may have been: that Kith hears, in words that would be right if it was."""
 
-UNLIKELY = -1.0
-"""Log-odds below which the classifier contradicts a rule: the words are careful then. With the author left out, so are
-two thirds of the rules' false alarms in English and a third in Russian, and 10 and 5 % of what they find."""
+UNLIKELY, OVERRULED = -1.0, -2.0
+"""Log-odds below which the classifier doubts what a rule finds, so that the words are careful, and below which it is
+believed instead: the tone is calm then, and nothing more. Told by the lines of other authors, 0.56 of the rules' false
+alarms in English and 0.39 in Russian are overruled, and 10 of 1,232 and 7 of 955 lines of danger that they find."""
 
 TOGETHER = 1.0
 """Log-odds over the threshold from which on two messages read as one are taken for danger. With the author left out, of
@@ -104,8 +109,10 @@ class DangerSigns:
 
     def sign(self, text: str) -> Sign | None:
         """The sign of danger in a message; None when there is none."""
-        found = ruled(text)
-        return replace(found, guessed=by_words(text).odds < UNLIKELY) if found else as_sign(self.guess(text))
+        found, told = ruled(text), self.guess(text)
+        if found is None:
+            return as_sign(told)
+        return None if told.odds < OVERRULED else replace(found, guessed=told.odds < UNLIKELY)
 
     def last_sign(self, said: Sequence[str]) -> Sign | None:
         """The sign of danger in the last of a person's messages, or, by words, in the last two together where neither
@@ -125,9 +132,9 @@ class DangerSigns:
         return False
 
     def doubtful(self, context: Context) -> bool:
-        """Whether one of the person's last DOUBTFUL messages may have been one."""
-        guesses = map(self.guess, context.said("user")[-DOUBTFUL:])
-        return any(told.odds >= told.perhaps for told in guesses)
+        """Whether one of the person's last DOUBTFUL messages may have been one, or would be by the rules."""
+        said = context.said("user")[-DOUBTFUL:]
+        return any(ruled(text) or (told := self.guess(text)).odds >= told.perhaps for text in said)
 
     def ungentle(self, batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
         """A scorer: 1 for what is not calm where one of the person's last messages was a sign of danger, or may have
@@ -139,13 +146,11 @@ class DangerSigns:
 
     def _uncalm(self, context: Context, candidates: Sequence[Candidate]) -> list[bool]:
         """Whether each candidate is out of place after what was said."""
-        if self.lately(context):
-            heard: frozenset[str] = frozenset()
-        elif self.doubtful(context):
-            heard = HEARD
-        else:
+        lately = self.lately(context)
+        if not (lately or self.doubtful(context)):
             return [False] * len(candidates)
-        return [not (c.source in WRITTEN and (c.origin.startswith(CALM) or c.origin in heard)) for c in candidates]
+        calm, heard = (HONEST, ()) if asks_who_writes(context.last) else (CALM, () if lately else HEARD)
+        return [not (c.source in WRITTEN and (c.origin.startswith(calm) or c.origin in heard)) for c in candidates]
 
 
 def as_sign(told: Guess, beyond: float = 0.0) -> Sign | None:

@@ -106,7 +106,7 @@ def test_danger_is_met_with_moderated_words_and_help_lines_and_asks_no_model(
     [
         ("i wrote the letters and paid the bills so nobody has to look for anything", "988"),
         ("he checks my phone every night and he hit the wall when he gets angry", "1-800-799-7233"),
-        ("my old boss is outside my work again with a collection tin for charity", "911"),
+        ("somebody is trying the handle of our front door and i'm alone", "911"),
     ],
 )
 def test_what_is_guessed_is_met_with_careful_words_and_help_lines(log: SqlDialogStore, text: str, shown: str) -> None:

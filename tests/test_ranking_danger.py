@@ -1,5 +1,6 @@
 """Signs of danger: what is found on the lines that measure it, and that no text is too strange or too long."""
 
+from dataclasses import dataclass
 from statistics import fmean
 
 import pytest
@@ -7,10 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spoken import LINES, context, doubtful_text, spoken
 
-from ranking.danger import DOUBTFUL, GENTLE, GUESSED, HEARD, DangerSigns, load_readers
+from ranking.danger import (
+    DOUBTFUL,
+    GENTLE,
+    GUESSED,
+    HEARD,
+    HONEST,
+    OVERRULED,
+    UNLIKELY,
+    DangerSigns,
+    load_readers,
+)
+from ranking.danger_classifier import Guess
 from ranking.danger_rules import KINDS, by_rules, plain, rules
 from ranking.lines import Line, read_lines
 from ranking.listener import replies
+from ranking.pool import curated
 from storage.dialog import Candidate, Context
 
 BY_WORDS = DangerSigns()
@@ -168,10 +181,30 @@ def test_ordinary_messages_are_no_sign_and_raise_no_doubt(text: str, shipped: Da
         assert not danger.doubtful(context(text))
 
 
-def test_a_rule_that_the_classifier_contradicts_is_a_guess() -> None:
-    sure, contradicted = sign("i really want to die"), sign("i've overdosed on paperwork today")
-    assert sure is not None and not sure.guessed
-    assert contradicted is not None and contradicted.guessed
+@dataclass
+class Believes(DangerSigns):
+    """Its classifier finds that a text of the rules' is danger with these log-odds, and others none."""
+
+    odds: float
+
+    def guess(self, text: str) -> Guess:
+        return Guess(self.odds if by_rules(text) else -9.0, "self_harm", acute=False, sure=3.0, perhaps=1.0)
+
+
+def test_a_rule_is_doubted_and_overruled_by_the_classifier() -> None:
+    text = "i really want to die"
+    found = [Believes(odds).sign(text) for odds in (0.0, UNLIKELY - 0.1, OVERRULED - 0.1)]
+    assert [told and told.guessed for told in found] == [False, True, None]
+    overrules = Believes(OVERRULED - 0.1)
+    assert not overrules.lately(context(text))
+    assert overrules.doubtful(context(text)), "the tone is calm all the same"
+
+
+@pytest.mark.parametrize("text", ["i bombed my maths test so bad i could die", "it was so cute i could die"])
+def test_what_people_only_say_is_overruled(text: str, shipped: DangerSigns) -> None:
+    assert by_rules(text) is not None
+    assert shipped.sign(text) is None
+    assert shipped.sign("i want to die") is not None
 
 
 def test_a_sentence_sent_in_two_messages_is_read_as_one() -> None:
@@ -196,16 +229,25 @@ def test_what_may_be_danger_is_met_calmly_for_a_message_more() -> None:
 
 
 def test_a_guess_is_minded_for_fewer_messages_than_what_a_rule_knows() -> None:
-    guess = sign("i've overdosed on paperwork today")
-    assert guess is not None and guess.guessed
-    talk = ["i've overdosed on paperwork today", *(["Mm.", "we had soup"] * GUESSED)]
-    assert lately(Context(spoken(*talk[: 2 * GUESSED - 1])))
-    assert not lately(Context(spoken(*talk)))
+    talk = ["i want to die", *(["Mm.", "we had soup"] * GUESSED)]
+    for odds, minded in ((0.0, True), (UNLIKELY - 0.1, False)):
+        assert Believes(odds).lately(Context(spoken(*talk[: 2 * GUESSED - 1])))
+        assert Believes(odds).lately(Context(spoken(*talk))) is minded
 
 
 def test_what_only_listens_is_too_little_after_a_sign() -> None:
     listens = Candidate("Go on, I'm with you.", "listening", 1.0, "listening.go_on/1")
     assert ungentle([(context("i want to die", "I'm here.", "ok thanks"), [listens])]) == [[1]]
+
+
+def test_who_asks_for_a_person_after_a_sign_is_told_the_truth() -> None:
+    calm = Candidate("I'm here whenever you want to go on.", "listening", 1.0, "listening.comfort/3")
+    cheeky = Candidate("Bot through and through.", "retrieval", 1.0, "bot.are_you_a_bot/1")
+    earnest = Candidate("A straight answer: not a human.", "retrieval", 1.0, "bot.are_you_human_really_sincere/3")
+    for first in ("i want to die", doubtful_text(BY_WORDS)):
+        asks = context(first, "I'm here.", "are you a bot?")
+        assert ungentle([(asks, [calm, cheeky, earnest])]) == [[1, 1, 0]]
+    assert {HONEST[0]} <= {entry.id.rpartition("/")[0] for entry in curated()}
 
 
 def test_the_replies_that_listen_are_those_that_are_meant() -> None:

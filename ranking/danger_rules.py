@@ -38,7 +38,7 @@ WORD_WITH_DIGIT = re.compile(r"[a-z]+[013457@$!]+[a-z]+")
 @dataclass(frozen=True, slots=True)
 class Sign:
     """What a message is a sign of, one of KINDS, and whether it is happening now. `guessed`: the classifier alone says
-    so and is not certain, or doubts the rule that does."""
+    so and is not certain."""
 
     kind: str
     acute: bool

@@ -5,6 +5,7 @@ ordinary dialogs are taken for it, when each author's lines, and a share of the 
 judged by what the others taught.
 """
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,8 +18,10 @@ from scipy.sparse import csr_matrix, diags
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
+from ranking.danger import overrules
 from ranking.danger_classifier import BUCKETS, KINDS, LANGUAGES, UNREAD, Classifier, Joint, scale
 from ranking.danger_reader import DangerReader, begin_reader
+from ranking.danger_rules import by_rules
 from ranking.danger_words import Vocabulary, WordReader
 from ranking.fit_danger_reader import Examples, M, fine_tuned, fit_joint, save_reader
 from ranking.fit_danger_words import fit_words
@@ -39,17 +42,24 @@ ORDINARY_WEIGHT = 0.3
 GRAVE = ("low.crisis", "low.panic", "low.illness", "low.bullied")
 """Situations of dialogs that are not ordinary."""
 
+OURS, MOST = "voice", 1500
+"""The source of dialogs of which all messages count as ordinary, and of how many of each other one."""
+
 NOW = "_now"
 """What the names of kinds end in whose danger is happening now."""
 
-SURE = (0.015, 0.003)
-"""Which share of the lines that only sound like danger, and of ordinary messages, may be taken for it."""
+SURE = (0.025, 0.01)
+"""Which share of the lines that only sound like danger, and of ordinary messages, may be taken for it, by rules or
+classifier."""
 
-PERHAPS = (0.06, 0.006)
+PERHAPS = (0.06, 0.02)
 """The same for what may be danger, where only the tone changes."""
 
 PARTS = 10
 """Of the authors, and of the situations, each of which is told by the others."""
+
+BEYOND = 99.0
+"""Log-odds that stand for what a rule says."""
 
 NEVER = -1
 """The fold of what is always learnt from."""
@@ -93,10 +103,12 @@ def fit_danger(
     counts = np.where(ours, 1.0, ORDINARY_WEIGHT)
     texts = [*(line.text for line in lines), *pool]
     rarity, rows = weighted(texts, len(lines))
+    ruled = np.array([by_rules(text) is not None for text in tqdm(texts, "rules", disable=None)])
     odds = left_out(rows, danger, counts, fold)
-    sure, perhaps = (thresholds(odds, danger, language, ours, shares) for shares in (SURE, PERHAPS))
+    served = beyond(odds, ruled)
+    sure, perhaps = (thresholds(served, danger, language, ours, shares) for shares in (SURE, PERHAPS))
     models = [regression().fit(rows, danger, sample_weight=counts), *kind_models(rows, lines)]
-    told = figures(odds, danger, language, ours, sure, perhaps)
+    told = figures(served, danger, language, ours, sure, perhaps)
     joints: dict[str, Joint] = {}
 
     def read_by(name: str, train: Callable[[Examples, int], M]) -> M:
@@ -105,7 +117,9 @@ def fit_danger(
             [texts[place] for place in np.flatnonzero(some)], danger[some], counts[some], fold[some], odds[some]
         )
         reader, joint, both = fit_joint(examples, train)
-        both = np.where(odds[some] <= UNREAD, odds[some], both)  # as it serves
+        both = np.where(odds[some] <= UNREAD, odds[some], both)  # as it serves, and so is what follows
+        overruled = [overrules(told, text) for told, text in zip(both.tolist(), examples.texts, strict=True)]
+        both = beyond(both, ruled[some] & ~np.array(overruled))
         limits = [thresholds(both, danger[some], language[some], ours[some], shares) for shares in (SURE, PERHAPS)]
         joints[name] = replace(joint, sure=limits[0][name], perhaps=limits[1][name])
         read = figures(both, danger[some], language[some], ours[some], *limits)
@@ -128,14 +142,17 @@ def fit_danger(
 
 
 def ordinary(dialogs: Sequence[Path]) -> dict[str, str]:
-    """What people say in the dialogs that are trained on and not GRAVE, and in which situation."""
-    read = (dialog for path in dialogs for dialog in read_dialogs(path) if dialog.split == "train")
-    return {
-        message.text: dialog.id.rpartition("/")[0]
-        for dialog in read
-        for message in dialog.messages
-        if message.role == "user" and not dialog.id.startswith(GRAVE)
-    }
+    """What people say in the dialogs that are trained on and not GRAVE, and in which situation; MOST of a source."""
+    said: dict[str, dict[str, str]] = {}
+    for dialog in (dialog for path in dialogs for dialog in read_dialogs(path) if dialog.split == "train"):
+        if not dialog.id.startswith(GRAVE):
+            texts = [message.text for message in dialog.messages if message.role == "user"]
+            said.setdefault(dialog.source, {}).update(dict.fromkeys(texts, dialog.id.rpartition("/")[0]))
+    some: dict[str, str] = {}
+    for source, situations in said.items():
+        most = len(situations) if source == OURS else min(MOST, len(situations))
+        some.update(random.Random(0).sample(list(situations.items()), most))
+    return some
 
 
 def folds_of_lines(parts: Sequence[Sequence[Line]], authors: int) -> list[int]:
@@ -187,6 +204,11 @@ def left_out(rows: Any, danger: NDArray[Any], counts: NDArray[Any], fold: NDArra
                 regression().fit(rows[seen], danger[seen], sample_weight=counts[seen]).decision_function(rows[held])
             )
     return odds
+
+
+def beyond(odds: NDArray[np.float64], ruled: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Log-odds with those of what a rule stands for BEYOND all limits; nan stays."""
+    return np.where(ruled & np.isfinite(odds), BEYOND, odds)
 
 
 def kind_models(rows: Any, lines: Sequence[Line]) -> list[LogisticRegression]:

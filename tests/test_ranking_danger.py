@@ -1,7 +1,7 @@
 """Signs of danger: what is found on the lines that measure it, and that no text is too strange or too long."""
 
-from dataclasses import dataclass
 from statistics import fmean
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from spoken import LINES, context, doubtful_text, spoken
 
 from ranking.danger import (
+    CERTAIN,
     DOUBTFUL,
     GENTLE,
     GUESSED,
     HEARD,
     HONEST,
     OVERRULED,
-    UNLIKELY,
     DangerSigns,
     load_readers,
 )
-from ranking.danger_classifier import Guess
-from ranking.danger_rules import KINDS, by_rules, plain, rules
+from ranking.danger_classifier import Guess, Meaning
+from ranking.danger_rules import KINDS, Sign, by_rules, plain, rules
 from ranking.lines import Line, read_lines
 from ranking.listener import replies
 from ranking.pool import curated
@@ -31,7 +31,7 @@ sign, last_sign, lately = BY_WORDS.sign, BY_WORDS.last_sign, BY_WORDS.lately
 doubtful, ungentle = BY_WORDS.doubtful, BY_WORDS.ungentle
 
 TEST = read_lines(LINES / "messages_test.toml")
-INDEPENDENT = [line for author in "wxyz" for line in read_lines(LINES / f"messages_test_{author}.toml")]
+INDEPENDENT = [line for author in "vwxyz" for line in read_lines(LINES / f"messages_test_{author}.toml")]
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_no_text_is_too_long_or_strange(text: str, shipped: DangerSigns) -> None
     ("text", "kind", "guessed"),
     [
         ("i paid the bills and wrote down the passwords so nobody has to look for them when im gone", "despair", False),
-        ("he checks my phone every night and gets angry", "violence", True),
+        ("he takes my bank card on payday", "violence", True),
         ("he said hed kill me if i leave", "violence", True),
     ],
 )
@@ -181,26 +181,29 @@ def test_ordinary_messages_are_no_sign_and_raise_no_doubt(text: str, shipped: Da
         assert not danger.doubtful(context(text))
 
 
-@dataclass
 class Believes(DangerSigns):
-    """Its classifier finds that a text of the rules' is danger with these log-odds, and others none."""
+    """Its classifier finds one text to be danger, with these log-odds, and no other."""
 
-    odds: float
+    def __init__(self, text: str, odds: float) -> None:
+        super().__init__({"en": cast(Meaning, None)})
+        self.text, self.odds = text, odds
 
     def guess(self, text: str) -> Guess:
-        return Guess(self.odds if by_rules(text) else -9.0, "self_harm", acute=False, sure=3.0, perhaps=1.0)
+        return Guess(self.odds if text == self.text else -9.0, "self_harm", acute=False, sure=3.0, perhaps=1.0)
 
 
-def test_a_rule_is_doubted_and_overruled_by_the_classifier() -> None:
-    text = "i really want to die"
-    found = [Believes(odds).sign(text) for odds in (0.0, UNLIKELY - 0.1, OVERRULED - 0.1)]
-    assert [told and told.guessed for told in found] == [False, True, None]
-    overrules = Believes(OVERRULED - 0.1)
-    assert not overrules.lately(context(text))
-    assert overrules.doubtful(context(text)), "the tone is calm all the same"
+def test_the_classifier_overrules_a_rule_but_not_where_little_is_said() -> None:
+    text = "her haircut is so good i want to die"
+    believed, overruled = Believes(text, OVERRULED), Believes(text, OVERRULED - 0.1)
+    assert believed.sign(text) == Sign("despair", acute=False)
+    assert overruled.sign(text) is None
+    assert not overruled.lately(context(text))
+    assert overruled.doubtful(context(text)), "the tone is calm all the same"
+    assert overruled.sign("so i want to die") is not None
+    assert sign(text) is not None, "words alone overrule nothing"
 
 
-@pytest.mark.parametrize("text", ["i bombed my maths test so bad i could die", "it was so cute i could die"])
+@pytest.mark.parametrize("text", ["i bombed my maths test so bad i could die", "her haircut is so good i want to die"])
 def test_what_people_only_say_is_overruled(text: str, shipped: DangerSigns) -> None:
     assert by_rules(text) is not None
     assert shipped.sign(text) is None
@@ -228,11 +231,12 @@ def test_what_may_be_danger_is_met_calmly_for_a_message_more() -> None:
         assert ungentle([(heard, [joke, calm, listens, approves])]) == [wanted]
 
 
-def test_a_guess_is_minded_for_fewer_messages_than_what_a_rule_knows() -> None:
-    talk = ["i want to die", *(["Mm.", "we had soup"] * GUESSED)]
-    for odds, minded in ((0.0, True), (UNLIKELY - 0.1, False)):
-        assert Believes(odds).lately(Context(spoken(*talk[: 2 * GUESSED - 1])))
-        assert Believes(odds).lately(Context(spoken(*talk))) is minded
+def test_a_guess_is_minded_for_fewer_messages_than_what_is_certain() -> None:
+    talk = ["no more soup for me", *(["Mm.", "we had soup"] * GUESSED)]
+    for odds, minded in ((CERTAIN, True), (CERTAIN - 0.1, False)):
+        danger = Believes(talk[0], odds)
+        assert danger.lately(Context(spoken(*talk[: 2 * GUESSED - 1])))
+        assert danger.lately(Context(spoken(*talk))) is minded
 
 
 def test_what_only_listens_is_too_little_after_a_sign() -> None:

@@ -1,5 +1,7 @@
 """The classifier of danger: the shipped file, a fit to a few lines, and how both are measured."""
 
+import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +30,7 @@ from ranking.danger_words import FILE as WORDS
 from ranking.danger_words import Vocabulary, WordReader, load_vocabulary, load_words, runs_of, words_of
 from ranking.delta import FILE as DELTA
 from ranking.evaluate_safety import POOL, evaluate_safety
-from ranking.fit_danger import Fitted, fit_danger
+from ranking.fit_danger import GRAVE, MOST, Fitted, fit_danger, ordinary
 from ranking.fit_danger_words import Network, Text, vocabulary_of
 from ranking.lines import read_lines
 from ranking.pretrained import ModelError
@@ -306,3 +308,18 @@ def test_the_commands_fit_and_measure(
     assert capsys.readouterr().err.count("another author") == 1
     assert main(["evaluate", "safety", "--lines", str(files[0])]) == 0
     assert "by rules alone" in capsys.readouterr().out
+
+
+def test_of_public_dialogs_some_messages_are_learnt_from_of_ours_all_but_the_grave_ones(tmp_path: Path) -> None:
+    def written(source: str, situation: str) -> Path:
+        turns = [{"role": role, "text": f"{source} {role} {n}"} for n in range(MOST + 9) for role in "ab"]
+        dialog = {"id": f"{situation}/1", "source": source, "split": "train", "turns": turns}
+        file = tmp_path / f"{source}.jsonl"
+        file.write_text(json.dumps(dialog), encoding="utf-8")
+        return file
+
+    found = ordinary([written("voice", "daily.morning"), written("public", "public")])
+    assert Counter(found.values()) == {"daily.morning": MOST + 9, "public": MOST}
+    assert not any(" b " in text for text in found)
+    assert found == ordinary([tmp_path / "voice.jsonl", tmp_path / "public.jsonl"])
+    assert not ordinary([written("voice", GRAVE[0])])

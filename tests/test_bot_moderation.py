@@ -105,7 +105,7 @@ def test_danger_is_met_with_moderated_words_and_help_lines_and_asks_no_model(
     ("text", "shown"),
     [
         ("i wrote the letters and paid the bills so nobody has to look for anything", "988"),
-        ("he checks my phone every night and he hit the wall when he gets angry", "1-800-799-7233"),
+        ("he checks my phone every night and gets angry", "1-800-799-7233"),
         ("somebody is trying the handle of our front door and i'm alone", "911"),
     ],
 )

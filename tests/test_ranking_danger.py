@@ -31,7 +31,7 @@ sign, last_sign, lately = BY_WORDS.sign, BY_WORDS.last_sign, BY_WORDS.lately
 doubtful, ungentle = BY_WORDS.doubtful, BY_WORDS.ungentle
 
 TEST = read_lines(LINES / "messages_test.toml")
-INDEPENDENT = [line for author in "vwxyz" for line in read_lines(LINES / f"messages_test_{author}.toml")]
+INDEPENDENT = [line for author in "uvwxyz" for line in read_lines(LINES / f"messages_test_{author}.toml")]
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,8 @@ GRAVE = ("low.crisis", "low.panic", "low.illness", "low.bullied")
 
 OURS, MOST = "voice", 1500
 """The source of dialogs of which all messages count as ordinary, and of how many of each other one. Without these
-others 61 of 6,000 public messages had log-odds over 1.5, with them 5; of two sources that were not learnt from 8 and 1."""
+others 61 of 6,000 public messages had log-odds over 1.5, with them 5; of two sources that were not learnt from 8 and
+1."""
 
 NOW = "_now"
 """What the names of kinds end in whose danger is happening now."""

@@ -111,7 +111,8 @@ class DangerSigns:
         found, told = ruled(text), self.guess(text)
         if found is None:
             return as_sign(told)
-        return None if self.readers and overrules(told.odds, text) else found
+        known = self.readers and (told.read or told.odds <= UNREAD)  # and no reader was missing, or raised
+        return None if known and overrules(told.odds, text) else found
 
     def last_sign(self, said: Sequence[str]) -> Sign | None:
         """The sign of danger in the last of a person's messages, or, by words, in the last two together where neither

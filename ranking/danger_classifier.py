@@ -8,7 +8,7 @@ ranking/fit_danger.py to lines that several people wrote, and take a millisecond
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from json import dumps, loads
 from pathlib import Path
@@ -91,13 +91,15 @@ class Joint:
 @dataclass(frozen=True, slots=True)
 class Guess:
     """What the classifier makes of a message: the log-odds of danger, the likeliest of KINDS, and whether it is now.
-    `sure` and `perhaps`: the log-odds from which on such a message is taken for danger, and from which on it may be."""
+    `sure` and `perhaps`: the log-odds from which on such a message is taken for danger, and from which on it may be.
+    `read`: whether they also tell what it means."""
 
     odds: float
     kind: str
     acute: bool
     sure: float
     perhaps: float
+    read: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,9 @@ class Classifier:
             if not np.isfinite(odds).all():
                 raise ValueError("what reads meaning tells no number")
             for place, number in zip(read, odds.tolist(), strict=True):
-                guesses[place] = replace(guesses[place], odds=number, sure=joint.sure, perhaps=joint.perhaps)
+                guesses[place] = Guess(
+                    number, guesses[place].kind, guesses[place].acute, joint.sure, joint.perhaps, read=True
+                )
         return max(guesses, key=lambda guess: guess.odds - guess.sure)
 
     def guess_piece(self, text: str) -> Guess:

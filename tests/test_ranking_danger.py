@@ -189,7 +189,8 @@ class Believes(DangerSigns):
         self.text, self.odds = text, odds
 
     def guess(self, text: str) -> Guess:
-        return Guess(self.odds if text == self.text else -9.0, "self_harm", acute=False, sure=3.0, perhaps=1.0)
+        odds = self.odds if text == self.text else -9.0
+        return Guess(odds, "self_harm", acute=False, sure=3.0, perhaps=1.0, read=True)
 
 
 def test_the_classifier_overrules_a_rule_but_not_where_little_is_said() -> None:

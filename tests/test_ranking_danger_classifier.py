@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from bot.cli import main
-from ranking.danger import DangerSigns, load_readers
+from ranking.danger import OVERRULED, DangerSigns, load_readers
 from ranking.danger_classifier import (
     FILE,
     KINDS,
@@ -169,6 +169,9 @@ def test_a_reader_that_raises_leaves_the_words() -> None:
     danger.read_ahead(["i want to vanish"])
     assert danger.guess("i want to vanish") == classifier().guess("i want to vanish")
     assert danger.sign("i want to die") is not None
+    doubted = "her haircut is so good i want to die"
+    assert UNREAD < danger.guess(doubted).odds < OVERRULED
+    assert danger.sign(doubted) is not None, "words that were to be read overrule nothing by themselves"
 
 
 def test_of_a_mixed_message_each_part_is_held_to_its_own_languages_limits() -> None:

@@ -168,7 +168,7 @@ def danger(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fit the classifier of danger in messages, and its thresholds. Half an hour on two cores."""
+    """Fit the classifier of danger in messages, and its thresholds. Three quarters of an hour on two cores."""
     with training():
         from bot.settings import UserError
         from ranking.danger_classifier import STARTER

@@ -39,7 +39,7 @@ HEARD = frozenset(f"listening.go_on/{number}" for number in (1, 4, 5, 6, 11, 12,
 """What is said besides where it only may have been: that Kith hears, in words that would be right if it was."""
 
 OVERRULED, FEW = 0.0, 5
-"""Log-odds below which a classifier that reads meaning is believed and not a rule: the tone is calm then, and nothing
+"""Log-odds below which a classifier that reads meaning is believed and not a rule: the reply is calm then, and nothing
 more. But a rule stands in a text of so few words, where there is little else to read. Told by the lines of other
 authors, 167 of 230 fine ones that rules take for danger are overruled, and 98 of 3,040 of danger."""
 
@@ -132,9 +132,9 @@ class DangerSigns:
         return False
 
     def doubtful(self, context: Context) -> bool:
-        """Whether one of the person's last DOUBTFUL messages may have been one, or would be by the rules."""
+        """Whether one of the person's last DOUBTFUL messages may have been one, or the last is by a rule."""
         said = context.said("user")[-DOUBTFUL:]
-        return any(ruled(text) or (told := self.guess(text)).odds >= told.perhaps for text in said)
+        return any(map(ruled, said[-1:])) or any(told.odds >= told.perhaps for told in map(self.guess, said))
 
     def ungentle(self, batch: Sequence[tuple[Context, Sequence[Candidate]]]) -> list[list[float]]:
         """A scorer: 1 for what is not calm where one of the person's last messages was a sign of danger, or may have

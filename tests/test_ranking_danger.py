@@ -200,6 +200,7 @@ def test_the_classifier_overrules_a_rule_but_not_where_little_is_said() -> None:
     assert overruled.sign(text) is None
     assert not overruled.lately(context(text))
     assert overruled.doubtful(context(text)), "the tone is calm all the same"
+    assert not overruled.doubtful(context(text, "Mm.", "my sister is getting married")), "but not for long"
     assert overruled.sign("so i want to die") is not None
     assert sign(text) is not None, "words alone overrule nothing"
 

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,8 @@ def fit_danger(
         )
         reader, joint, both = fit_joint(examples, train)
         both = np.where(odds[some] <= UNREAD, odds[some], both)  # as it serves, and so is what follows
-        overruled = [overrules(told, text) for told, text in zip(both.tolist(), examples.texts, strict=True)]
-        both = beyond(both, ruled[some] & ~np.array(overruled))
+        overruled = np.array(list(map(overrules, both.tolist(), examples.texts)))
+        both = beyond(both, ruled[some] & ~overruled)
         limits = [thresholds(both, danger[some], language[some], ours[some], shares) for shares in (SURE, PERHAPS)]
         joints[name] = replace(joint, sure=limits[0][name], perhaps=limits[1][name])
         read = figures(both, danger[some], language[some], ours[some], *limits)
@@ -146,8 +147,8 @@ def fit_danger(
 def ordinary(dialogs: Sequence[Path]) -> dict[str, str]:
     """What people say in the dialogs that are trained on and not GRAVE, and in which situation; MOST of a source."""
     said: dict[str, dict[str, str]] = {}
-    for dialog in (dialog for path in dialogs for dialog in read_dialogs(path) if dialog.split == "train"):
-        if not dialog.id.startswith(GRAVE):
+    for dialog in chain.from_iterable(map(read_dialogs, dialogs)):
+        if dialog.split == "train" and not dialog.id.startswith(GRAVE):
             texts = [message.text for message in dialog.messages if message.role == "user"]
             said.setdefault(dialog.source, {}).update(dict.fromkeys(texts, dialog.id.rpartition("/")[0]))
     some: dict[str, str] = {}

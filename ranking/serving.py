@@ -35,12 +35,16 @@ class PackedLinear(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Shape (..., in_features) to (..., out_features)."""
-        flat = rows.reshape(-1, self.in_features)
-        count = flat.shape[0]
+        count = rows.numel() // self.in_features
         missing = -count % ROWS if count > ROWS else 0
-        filled = functional.pad(flat, (0, 0, 0, missing)) if missing else flat
-        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(filled, self.packed, self.bias, "none", [], "")
-        return product[:count].reshape(*rows.shape[:-1], self.out_features)
+        if not missing:  # as in decoding, where a product takes 20 µs and a line of Python one
+            return self._product(rows)
+        filled = functional.pad(rows.reshape(-1, self.in_features), (0, 0, 0, missing))
+        return self._product(filled)[:count].reshape(*rows.shape[:-1], self.out_features)
+
+    def _product(self, rows: torch.Tensor) -> torch.Tensor:
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
+        return product
 
 
 def pack(model: nn.Module) -> None:

@@ -88,11 +88,16 @@ def states_of(cache: Cache, row: int, places: torch.Tensor) -> States:
 
 class Prompts:
     """What was read of prompts, the last used ones, up to so many bytes: the next prompt of a dialog begins as its
-    last."""
+    last. All of it lies in memory that is there from the first one on, a place for each token: prompts that come and go
+    between the large blocks of turns would keep these from being used again."""
 
     def __init__(self, most_bytes: int) -> None:
-        self.most_bytes, self.bytes = most_bytes, 0
-        self.known: OrderedDict[bytes, tuple[NDArray[np.intp], States]] = OrderedDict()
+        self.most_bytes = most_bytes
+        self.known: OrderedDict[bytes, tuple[NDArray[np.intp], torch.Tensor]] = OrderedDict()
+        """By the ids of a prompt: these, and its places."""
+        self.memory: States | None = None
+        """For each layer keys and values, (places, heads, width) both."""
+        self.free: list[int] = []
         self.lock = Lock()  # a batch that hung may end beside the one that took its place
 
     def longest(self, ids: Sequence[int]) -> States | None:
@@ -102,25 +107,41 @@ class Prompts:
         with self.lock:
             lengths = {key: shared(wanted, known) for key, (known, _) in self.known.items()}
             best = max(lengths, key=lengths.__getitem__, default=None)
-            if best is None or not lengths[best]:
+            if best is None or not lengths[best] or self.memory is None:
                 return None
             self.known.move_to_end(best)
-            return [(keys[:, : lengths[best]], values[:, : lengths[best]]) for keys, values in self.known[best][1]]
+            places = self.known[best][1][: lengths[best]]
+            return [(keys[places].transpose(0, 1), values[places].transpose(0, 1)) for keys, values in self.memory]
 
     def keep(self, ids: Sequence[int], states: States) -> None:
-        """Remembers a prompt, in place of one that it continues."""
+        """Remembers a prompt, in place of one that it continues; not one that has no room by itself."""
         known = np.array(ids)
         with self.lock:
+            if self.memory is None:
+                count = self.most_bytes * len(ids) // size(states)
+                self.memory = [(room_for(keys, count), room_for(values, count)) for keys, values in states]
+                self.free = list(range(count))
             continued = [key for key, (old, _) in self.known.items() if shared(known, old) == len(old)]
             for key in continued:
                 self._drop(key)
-            self.known[known.tobytes()] = known, states
-            self.bytes += size(states)
-            while self.bytes > self.most_bytes:
+            while self.known and len(self.free) < len(ids):
                 self._drop(next(iter(self.known)))
+            if len(self.free) < len(ids):
+                return
+            taken, self.free = self.free[-len(ids) :], self.free[: -len(ids)]
+            places = torch.tensor(taken, device=states[0][0].device)
+            self.known[known.tobytes()] = known, places
+            for kept, new in zip(self.memory, states, strict=True):
+                for side, own in zip(kept, new, strict=True):
+                    side[places] = own.transpose(0, 1)
 
     def _drop(self, key: bytes) -> None:
-        self.bytes -= size(self.known.pop(key)[1])
+        self.free += self.known.pop(key)[1].tolist()
+
+
+def room_for(states: torch.Tensor, count: int) -> torch.Tensor:
+    """Memory for so many tokens of such states, (heads, tokens, width): (count, heads, width)."""
+    return states.new_empty(count, states.shape[0], states.shape[2])
 
 
 def shared(one: NDArray[np.intp], other: NDArray[np.intp]) -> int:

@@ -1,8 +1,7 @@
 """Texts and contexts as vectors. Those of the pool are kept in files, so that a bot starts without embedding thousands
 of texts again."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Protocol, TypeAlias
@@ -39,6 +38,32 @@ PART = 2048
 """Texts of the pool that are embedded in one go."""
 
 
+class Recent(Mapping[bytes, NDArray[np.float16]]):
+    """The vectors of the last texts, by digest, in memory that is there from the start: one by one between the large
+    blocks of turns they would keep these from being used again."""
+
+    def __init__(self, most: int, width: int) -> None:
+        self.rows = np.zeros((most, width), np.float16)
+        self.places: dict[bytes, int] = {}
+
+    def __getitem__(self, key: bytes) -> NDArray[np.float16]:
+        vector: NDArray[np.float16] = self.rows[self.places[key]].copy()
+        return vector
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def add(self, made: Mapping[bytes, NDArray[np.float16]]) -> None:
+        """Keeps new ones, in the place of the oldest."""
+        for key, vector in made.items():
+            full = len(self.places) == len(self.rows)
+            place = self.places.pop(next(iter(self.places))) if full else len(self.places)
+            self.rows[place], self.places[key] = vector, place
+
+
 class Encoder:
     """Texts and contexts to unit vectors, by a bi-encoder, through a cache of files. `version` names the model."""
 
@@ -59,7 +84,7 @@ class Encoder:
         self.likeness, self.listening, self.expected = likeness, listening, expected
         self.width = embed([""]).shape[1]
         self.known = Known(caches, version, self.width)
-        self.recent: OrderedDict[bytes, NDArray[np.float16]] = OrderedDict()
+        self.recent = Recent(RECENT, self.width)
         self.lock = Lock()  # a pool is embedded beside the turns, and a tokenizer bears one thread at a time
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -72,11 +97,11 @@ class Encoder:
             vectors, there = self.known.vectors(as_numbers(keys))
             unknown = np.flatnonzero(~there).tolist()
             missing = {keys[place]: texts[place] for place in unknown if keys[place] not in self.recent}
-            self.recent.update(self._embed(missing))
+            made = self._embed(missing)
             for place in unknown:
-                vectors[place] = self.recent[keys[place]]
-            while len(self.recent) > RECENT:
-                self.recent.popitem(last=False)
+                key = keys[place]
+                vectors[place] = made[key] if key in made else self.recent[key]
+            self.recent.add(made)
         return vectors.astype(np.float32)
 
     def remembered(self, texts: Sequence[str]) -> Vectors:

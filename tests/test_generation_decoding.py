@@ -12,7 +12,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from generation.cache import Prompts, shared, size
+from generation.cache import Prompts, States, shared, size
 from generation.decoding import Branch, Decoder, can_branch, nucleus
 from generation.sampling import Sampling
 
@@ -73,6 +73,17 @@ def test_a_row_ends_by_itself_and_the_others_go_on() -> None:
         assert found == [[ids[: ids.index(end) + 1] if end in ids else ids] * 3 for ids in whole]
 
 
+@pytest.mark.parametrize("at_once", [1, 8, 50])
+def test_a_prompt_that_is_read_in_pieces_is_followed_by_the_same(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    model = random_model()
+    first = drawn(Decoder(model, GREEDY, (), 50), PROMPTS)
+    later = [[*prompt, *found[0], 2, 3] for prompt, found in zip(PROMPTS, first, strict=True)]
+    then = drawn(Decoder(model, GREEDY, (), 50), later)
+    monkeypatch.setattr("generation.decoding.AT_ONCE", at_once)
+    decoder = Decoder(model, GREEDY, (), 50)
+    assert [drawn(decoder, PROMPTS), drawn(decoder, later)] == [first, then]
+
+
 def test_the_next_turn_of_a_dialog_reads_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model()
     decoder = Decoder(model, GREEDY, (), 50)
@@ -90,23 +101,32 @@ def test_the_next_turn_of_a_dialog_reads_only_what_is_new(monkeypatch: pytest.Mo
 
 
 def test_what_is_kept_of_prompts_is_bounded_and_the_oldest_goes_first() -> None:
-    def states(tokens: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        return [(torch.zeros(2, tokens, 4), torch.zeros(2, tokens, 4))]
+    def states(ids: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        keys = torch.tensor(ids, dtype=torch.float32)[None, :, None].expand(2, -1, 4)
+        return [(keys, 10 * keys), (20 * keys, 30 * keys)]
 
-    kept = Prompts(2 * size(states(5)))
-    for ids in ([1, 1, 1, 1, 1], [2, 2, 2, 2, 2]):
-        kept.keep(ids, states(5))
-    assert kept.longest([1, 1, 1, 9]) is not None
-    kept.keep([3, 3, 3, 3, 3], states(5))
-    assert kept.longest([2, 2, 2]) is None
-    found = kept.longest([1, 1, 9])
-    assert found is not None
-    assert found[0][0].shape == (2, 2, 4)
-    assert kept.bytes == kept.most_bytes
-    kept.keep([1] * 10, states(10))
-    assert [len(ids) for ids, _ in kept.known.values()] == [10]
-    kept.keep([4] * 11, states(11))
-    assert (len(kept.known), kept.bytes) == (0, 0)
+    def same(found: States | None, ids: list[int]) -> bool:
+        return found is not None and all(
+            torch.equal(one, other)
+            for layers in zip(found, states(ids), strict=True)
+            for one, other in zip(*layers, strict=True)
+        )
+
+    kept = Prompts(2 * size(states([0] * 5)))
+    for ids in ([1, 2, 3, 4, 5], [6, 7, 8, 9, 1]):
+        kept.keep(ids, states(ids))
+    assert same(kept.longest([1, 2, 3, 9]), [1, 2, 3])
+    kept.keep([3, 5, 7, 9, 3], states([3, 5, 7, 9, 3]))
+    assert kept.longest([6, 7, 8]) is None
+    assert same(kept.longest([1, 2, 9]), [1, 2])
+    assert same(kept.longest([3, 5, 7, 9, 3, 8]), [3, 5, 7, 9, 3])
+    assert kept.free == []
+    continued = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    kept.keep(continued, states(continued))
+    assert [ids.tolist() for ids, _ in kept.known.values()] == [continued]
+    assert same(kept.longest([*continued, 11]), continued)
+    kept.keep([4] * 11, states([4] * 11))
+    assert (len(kept.known), len(kept.free)) == (0, 10)
 
 
 def test_prompts_share_their_beginning() -> None:

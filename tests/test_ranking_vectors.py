@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from spoken import context
 
-from ranking import vector_files, vectors
+from ranking import vector_files
 from ranking.vector_files import digest, digests_of, load, trim
-from ranking.vectors import Encoder, Vectors
+from ranking.vectors import Encoder, Recent, Vectors
 from storage.dialog import Context
 
 WIDTH = 12
@@ -82,8 +82,8 @@ def test_a_text_is_embedded_once(encoder: Encoder, model: Model) -> None:
     assert sorted(model.asked) == sorted(TEXTS)
 
 
-def test_recent_messages_are_kept_in_bounds(encoder: Encoder, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors, "RECENT", 3)
+def test_recent_messages_are_kept_in_bounds(encoder: Encoder, model: Model) -> None:
+    encoder.recent = Recent(3, encoder.width)
     many = [f"message {i}" for i in range(10)]
     assert encoder.encode(many) == pytest.approx(expected(many), abs=1e-3)
     assert len(encoder.recent) == 3
@@ -93,6 +93,18 @@ def test_recent_messages_are_kept_in_bounds(encoder: Encoder, model: Model, monk
     assert encoder.encode([many[9], many[0]]) == pytest.approx(expected([many[9], many[0]]), abs=1e-3)
     assert model.asked == [many[0]]
     assert len(encoder.recent) == 3
+
+
+def test_a_vector_that_was_taken_stays_when_its_place_is_given_to_another() -> None:
+    recent = Recent(2, WIDTH)
+    made = {digest(text): vector(text).astype(np.float16) for text in TEXTS}
+    first, *others = made
+    recent.add({first: made[first]})
+    taken = recent[first]
+    recent.add({key: made[key] for key in others})
+    assert list(recent) == others
+    assert np.array_equal(taken, made[first])
+    assert all(np.array_equal(recent[key], made[key]) for key in others)
 
 
 def test_what_people_write_does_not_enter_the_file_of_the_pool(encoder: Encoder, tmp_path: Path) -> None:

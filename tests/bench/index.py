@@ -53,8 +53,7 @@ def encoder_for(count: int, folder: Path) -> Encoder:
     write(folder / "pool.safetensors", [digest(text) for text in texts], vectors, encoder.version)
     asked = draw.integers(0, count - NEW, ASKED)
     near = unit(vectors[2 * asked + 1] + 0.7 * drawn(base, ASKED, draw))
-    for number, vector in enumerate(near.astype(np.float16)):
-        encoder.recent[digest(f"asked {number}")] = vector
+    encoder.recent.add({digest(f"asked {number}"): vector for number, vector in enumerate(near.astype(np.float16))})
     mapped = load(folder / "pool.safetensors", encoder.version)
     assert mapped is not None
     encoder.known.files[folder / "pool.safetensors"] = mapped

@@ -1,0 +1,46 @@
+"""All threads of a bot allocate from one heap, unless its owner wants otherwise."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+HEAPS = """
+import ctypes, sys, threading
+from bot.heap import share_heap
+
+if "share" in sys.argv:
+    share_heap()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+together = threading.Barrier(4)
+
+def allocate():
+    libc.malloc(100_000)
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+stream = ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w"))
+libc.malloc_info(0, stream)
+libc.fclose(stream)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has heaps for threads")
+@pytest.mark.parametrize(("arguments", "environment", "one"), [
+    (["share"], {}, True),
+    ([], {}, False),
+    (["share"], {"MALLOC_ARENA_MAX": "8"}, False),
+])  # fmt: skip
+def test_threads_share_one_heap(arguments: list[str], environment: dict[str, str], one: bool) -> None:
+    kept = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | environment
+    command = [sys.executable, "-c", HEAPS, *arguments]
+    done = subprocess.run(command, env=kept, capture_output=True, text=True, check=True)
+    heaps = done.stdout.count("<heap nr=")
+    assert heaps == 1 if one else heaps > 1

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 from transformers.utils import logging as transformers_logging
 
-from bot.heap import share_heap
 from bot.help_lines import load_help_lines
 from bot.moderation import Concern, Judge, Moderation
 from bot.personas import known_persona, load_personas
@@ -55,8 +54,7 @@ def open_store(settings: Settings) -> SqlDialogStore:
 
 
 def set_up_libraries(settings: Settings) -> None:
-    """Before models are loaded: no talk of theirs on the screen, one heap, and as many threads as the settings say."""
-    share_heap()
+    """Before models are loaded: no talk of theirs on the screen, and as many threads as the settings say."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     if settings.threads or "OMP_NUM_THREADS" not in os.environ:

@@ -10,7 +10,8 @@ M_ARENA_MAX = -8
 
 
 def share_heap() -> None:
-    """For the threads that begin from here on; what the user set stays. Other C libraries know no such thing."""
+    """Must come before torch and whatever else begins threads: heaps that are there stay. What the user set stays too.
+    Other C libraries know no such thing."""
     if "MALLOC_ARENA_MAX" not in os.environ:
         with suppress(AttributeError, OSError, TypeError):
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)

@@ -156,6 +156,6 @@ def begin_cross_encoder(name: str, heads: Sequence[str]) -> CrossEncoder:
     expected = expected_of(state)
     model.expected = None if "lags" in state else expected
     own = {key: state.pop(key) for key in list(state) if key.startswith(PARTS)}
-    bert.load_state_dict({key: state.get(key, value) for key, value in bert.state_dict().items()})
-    model.load_state_dict({**model.state_dict(), **own})
+    bert.load_state_dict({key: state.get(key, value) for key, value in bert.state_dict().items()}, assign=True)
+    model.load_state_dict({**model.state_dict(), **own}, assign=True)
     return model.eval()

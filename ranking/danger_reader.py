@@ -92,8 +92,10 @@ def begin_reader(name: str) -> DangerReader:
     model = DangerReader(bert, AutoTokenizer.from_pretrained(base, trust_remote_code=False))
     if has_delta(name):
         state = with_delta(name, bert.state_dict())
-        bert.load_state_dict({key: state[key] for key in bert.state_dict()})
-        model.load_state_dict({**model.state_dict(), **{k: v for k, v in state.items() if k.startswith(HEAD)}})
+        bert.load_state_dict({key: state[key] for key in bert.state_dict()}, assign=True)
+        model.load_state_dict(
+            {**model.state_dict(), **{k: v for k, v in state.items() if k.startswith(HEAD)}}, assign=True
+        )
     return model
 
 

@@ -92,5 +92,5 @@ def load_dialog_encoder(name: str = "") -> DialogEncoder:
         model.lags.data = state.pop("lags")
         model.likeness, model.listening = state.pop("likeness", None), state.pop("listening", None)
         model.expected = expected_of(state)
-        bert.load_state_dict(state)
+        bert.load_state_dict(state, assign=True)
     return model.eval()

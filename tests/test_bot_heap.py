@@ -1,4 +1,4 @@
-"""All threads of a bot allocate from one heap, unless its owner wants otherwise."""
+"""All threads of the program allocate from one heap, unless its owner wants otherwise."""
 
 import os
 import platform
@@ -9,10 +9,10 @@ import pytest
 
 HEAPS = """
 import ctypes, sys, threading
-from bot.heap import share_heap
+from bot.cli import main
 
-if "share" in sys.argv:
-    share_heap()
+if "kith" in sys.argv:
+    main(["--help"])
 libc = ctypes.CDLL(None)
 libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
 together = threading.Barrier(4)
@@ -34,9 +34,9 @@ libc.fclose(stream)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has heaps for threads")
 @pytest.mark.parametrize(("arguments", "environment", "one"), [
-    (["share"], {}, True),
+    (["kith"], {}, True),
     ([], {}, False),
-    (["share"], {"MALLOC_ARENA_MAX": "8"}, False),
+    (["kith"], {"MALLOC_ARENA_MAX": "8"}, False),
 ])  # fmt: skip
 def test_threads_share_one_heap(arguments: list[str], environment: dict[str, str], one: bool) -> None:
     kept = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | environment

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import typer
 
 from bot.cli import backup, early, evaluate, experiments, log, models, off_policy, pool, report, simulate, talk, train
+from bot.heap import share_heap
 
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin turn a reply of 0.1 s into 6 s once another program wants a core
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command, by default the one that was typed, and returns the program's exit code."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    share_heap()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import typer
 
 from bot.cli import backup, early, evaluate, experiments, log, models, off_policy, pool, report, simulate, talk, train
-from bot.heap import share_heap
+from bot.cli.heap import share_heap
 
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin turn a reply of 0.1 s into 6 s once another program wants a core

@@ -97,6 +97,7 @@ class Prompts:
         """By the ids of a prompt: these, and its places."""
         self.memory: States | None = None
         """For each layer keys and values, (places, heads, width) both."""
+        self.count = 0
         self.free: list[int] = []
         self.lock = Lock()  # a batch that hung may end beside the one that took its place
 
@@ -115,25 +116,27 @@ class Prompts:
 
     def keep(self, ids: Sequence[int], states: States) -> None:
         """Remembers a prompt, in place of one that it continues; not one that has no room by itself."""
+        if not ids:
+            return
         known = np.array(ids)
         with self.lock:
             if self.memory is None:
-                count = self.most_bytes * len(ids) // size(states)
-                self.memory = [(room_for(keys, count), room_for(values, count)) for keys, values in states]
-                self.free = list(range(count))
+                self.count = self.most_bytes * len(ids) // size(states)
+                self.memory = [(room_for(keys, self.count), room_for(values, self.count)) for keys, values in states]
+                self.free = list(range(self.count))
+            if len(ids) > self.count:
+                return
             continued = [key for key, (old, _) in self.known.items() if shared(known, old) == len(old)]
             for key in continued:
                 self._drop(key)
-            while self.known and len(self.free) < len(ids):
+            while len(self.free) < len(ids):
                 self._drop(next(iter(self.known)))
-            if len(self.free) < len(ids):
-                return
-            taken, self.free = self.free[-len(ids) :], self.free[: -len(ids)]
-            places = torch.tensor(taken, device=states[0][0].device)
-            self.known[known.tobytes()] = known, places
+            places = torch.tensor(self.free[-len(ids) :], device=states[0][0].device)
             for kept, new in zip(self.memory, states, strict=True):
                 for side, own in zip(kept, new, strict=True):
                     side[places] = own.transpose(0, 1)
+            del self.free[-len(ids) :]  # not before all is there: a device may have no memory for it
+            self.known[known.tobytes()] = known, places
 
     def _drop(self, key: bytes) -> None:
         self.free += self.known.pop(key)[1].tolist()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache
 
 from generation.cache import Prompts, begin_cache, keep_rows, states_of
@@ -28,7 +28,7 @@ PROMPT_BYTES = 64 << 20
 """Of what was read of prompts and is kept. A long dialog of the starter's takes 2 MiB: those of 32 chats."""
 
 AT_ONCE = 512
-"""Tokens of prompts, of all rows together, that are read in one go: what more would make falls out of a core's caches.
+"""Tokens of prompts, of all rows together, that a processor reads in one go: what more make falls out of its caches.
 Four prompts of 470 take 342 ms and 28 MiB so, in one go 387 and 41; sixteen 1,419 and 97, in one go 1,571 and 159."""
 
 SAME = 0.05
@@ -140,7 +140,8 @@ class Decoder:
             positions[row, most - new :] = torch.arange(old, len(ids))
         seen = (owner[:, None, :end] == PROMPT).repeat(1, most, 1)
         seen[:, :, begin:] &= torch.ones(most, most, dtype=torch.bool).tril()
-        width = -(-AT_ONCE // len(prompts))
+        seen[:, :, begin:] |= torch.eye(most, dtype=torch.bool)  # padding too: what sees nothing is NaN
+        width = -(-AT_ONCE // len(prompts)) if self.model.device.type == "cpu" else most
         for start in range(0, most, width):
             part = slice(start, start + width)
             there = seen[:, part, : begin + start + width]
@@ -187,11 +188,11 @@ class Decoder:
 @torch.inference_mode()
 def can_branch(decoder: Decoder, room: int) -> bool:
     """Whether a model minds the positions and the mask that it is given, as branches need, in prompts of up to `room`
-    tokens: not one that counts positions by itself, looks back through a window, or remembers otherwise than by
-    keys."""
+    tokens: not one that counts positions by itself, looks back through a window, turns them otherwise in long texts, or
+    remembers otherwise than by keys."""
     config = decoder.model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
-    if window and window < room:
+    if (window and window < room) or any(limit < room for limit in turning_points(config)):
         return False
     prompts = [[1, 2, 3, 4, 5], [6, 5, 4, 3, 2, 1, 2, 4, 6]]
     try:
@@ -208,6 +209,17 @@ def can_branch(decoder: Decoder, room: int) -> bool:
         decoder.prompts = Prompts(PROMPT_BYTES)
     expected = torch.stack(whole).float()
     return bool((found - expected).norm() <= SAME * expected.norm())
+
+
+def turning_points(config: PreTrainedConfig) -> list[int]:
+    """The lengths beyond which a model turns all positions otherwise, those of tokens that it has read as well."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope] if "rope_type" in rope else [kind for kind in rope.values() if isinstance(kind, dict)]
+    return [
+        kind.get("original_max_position_embeddings") or config.max_position_embeddings
+        for kind in kinds
+        if kind.get("rope_type") in ("dynamic", "longrope")
+    ]
 
 
 def nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:

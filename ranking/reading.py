@@ -117,7 +117,7 @@ def joined(contexts: Sequence[ReadContext], longest: int) -> tuple[DynamicCache,
 
 class Behind(CacheLayerMixin):
     """What replies see in one layer: each its own context, and itself after it. It is put together when the layer asks
-    and not kept: for 64 replies behind contexts of 60 tokens that is 6 MiB, all layers at once would be 35."""
+    and not kept: for 64 replies behind contexts of 60 tokens that is 6 MiB, all layers at once would be 34."""
 
     is_sliding = False
 
@@ -148,8 +148,8 @@ class Behind(CacheLayerMixin):
         return int(self.contexts.get_seq_length())
 
     def get_max_length(self) -> int:
-        """No more than these: a reply is read at once."""
-        return self.get_seq_length()
+        """-1: there is no maximum."""
+        return -1
 
 
 def read_replies(

@@ -37,7 +37,7 @@ class PackedLinear(nn.Module):
         """Shape (..., in_features) to (..., out_features)."""
         count = rows.numel() // self.in_features
         missing = -count % ROWS if count > ROWS else 0
-        if not missing:  # as in decoding, where a product takes 20 µs and a line of Python one
+        if not missing:  # in decoding always, where a product takes 24 to 55 µs and what follows here 6
             return self._product(rows)
         filled = functional.pad(rows.reshape(-1, self.in_features), (0, 0, 0, missing))
         return self._product(filled)[:count].reshape(*rows.shape[:-1], self.out_features)

@@ -50,6 +50,9 @@ class Recent(Mapping[bytes, NDArray[np.float16]]):
         vector: NDArray[np.float16] = self.rows[self.places[key]].copy()
         return vector
 
+    def __contains__(self, key: object) -> bool:
+        return key in self.places
+
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.places)
 
@@ -57,11 +60,12 @@ class Recent(Mapping[bytes, NDArray[np.float16]]):
         return len(self.places)
 
     def add(self, made: Mapping[bytes, NDArray[np.float16]]) -> None:
-        """Keeps new ones, in the place of the oldest."""
+        """Keeps them, new ones in the place of the oldest."""
         for key, vector in made.items():
-            full = len(self.places) == len(self.rows)
-            place = self.places.pop(next(iter(self.places))) if full else len(self.places)
-            self.rows[place], self.places[key] = vector, place
+            if key not in self.places:
+                full = len(self.places) == len(self.rows)
+                self.places[key] = self.places.pop(next(iter(self.places))) if full else len(self.places)
+            self.rows[self.places[key]] = vector
 
 
 class Encoder:

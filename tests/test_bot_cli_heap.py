@@ -37,9 +37,12 @@ libc.fclose(stream)
     (["kith"], {}, True),
     ([], {}, False),
     (["kith"], {"MALLOC_ARENA_MAX": "8"}, False),
+    (["kith"], {"GLIBC_TUNABLES": "glibc.malloc.arena_max=8"}, False),
 ])  # fmt: skip
 def test_threads_share_one_heap(arguments: list[str], environment: dict[str, str], one: bool) -> None:
-    kept = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | environment
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
+    } | environment
     command = [sys.executable, "-c", HEAPS, *arguments]
     done = subprocess.run(command, env=kept, capture_output=True, text=True, check=True)
     heaps = done.stdout.count("<heap nr=")

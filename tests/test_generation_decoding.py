@@ -9,6 +9,8 @@ from transformers import (
     GPT2LMHeadModel,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     PreTrainedModel,
 )
 
@@ -22,11 +24,11 @@ GREEDY = Sampling(3, 12, top_p=1e-6)
 PROMPTS = [[9, 8, 7], [5] * 30 + [4, 3], [11, 12, 13, 14, 15, 16, 17]]
 
 
-def random_model(layers: int = 2) -> PreTrainedModel:
-    torch.manual_seed(0)
+def random_model(seed: int = 0, attention: str = "sdpa") -> PreTrainedModel:
+    torch.manual_seed(seed)
     config = GPT2Config(
-        vocab_size=600, n_positions=128, n_embd=32, n_layer=layers, n_head=2, initializer_range=0.5,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        vocab_size=600, n_positions=128, n_embd=32, n_layer=2, n_head=2, initializer_range=0.5,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, attn_implementation=attention,
     )  # fmt: skip
     return GPT2LMHeadModel(config).eval()
 
@@ -42,6 +44,16 @@ def alone(model: PreTrainedModel, prompt: list[int], steps: int) -> list[int]:
 
 def drawn(decoder: Decoder, prompts: list[list[int]]) -> list[list[list[int]]]:
     return [[branch.ids for branch in found] for found in decoder.draw(prompts)]
+
+
+def widths_read(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many tokens of each row every call of the model reads, from here on."""
+    read: list[int] = []
+    forward = decoder._forward
+    monkeypatch.setattr(decoder, "_forward", lambda cache, ids, *rest, **more: (
+        read.append(ids.shape[1]) or forward(cache, ids, *rest, **more)  # type: ignore[func-returns-value]
+    ))  # fmt: skip
+    return read
 
 
 def test_branches_say_what_each_would_alone_though_rows_differ_in_length() -> None:
@@ -73,25 +85,36 @@ def test_a_row_ends_by_itself_and_the_others_go_on() -> None:
         assert found == [[ids[: ids.index(end) + 1] if end in ids else ids] * 3 for ids in whole]
 
 
-@pytest.mark.parametrize("at_once", [1, 8, 50])
-def test_a_prompt_that_is_read_in_pieces_is_followed_by_the_same(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+@pytest.mark.parametrize(("at_once", "widest"), [(1, 1), (8, 3), (50, 17), (100, 32)])
+def test_a_prompt_that_is_read_in_pieces_is_followed_by_the_same(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, widest: int
+) -> None:
     model = random_model()
     first = drawn(Decoder(model, GREEDY, (), 50), PROMPTS)
-    later = [[*prompt, *found[0], 2, 3] for prompt, found in zip(PROMPTS, first, strict=True)]
+    more: tuple[list[int], ...] = ([2, 3], [], [4] * 20)  # rows that know unlike much have unlike much to read
+    later = [[*prompt, *found[0], *new] for prompt, found, new in zip(PROMPTS, first, more, strict=True)]
     then = drawn(Decoder(model, GREEDY, (), 50), later)
     monkeypatch.setattr("generation.decoding.AT_ONCE", at_once)
     decoder = Decoder(model, GREEDY, (), 50)
-    assert [drawn(decoder, PROMPTS), drawn(decoder, later)] == [first, then]
+    widths = widths_read(decoder, monkeypatch)
+    assert drawn(decoder, PROMPTS) == first
+    assert max(widths) == max(widest, GREEDY.candidates)
+    assert drawn(decoder, later) == then
+
+
+@pytest.mark.parametrize("seed", [12, 18])
+def test_a_piece_that_is_all_padding_does_no_harm_in_float16(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    monkeypatch.setattr("generation.decoding.AT_ONCE", 16)
+    decoder = Decoder(random_model(seed, attention="eager").half(), GREEDY, (), 50)
+    with torch.inference_mode():
+        _, _, logits = decoder.read([[9, 8, 7], [5] * 58 + [4, 3]])
+    assert logits.isfinite().all()
 
 
 def test_the_next_turn_of_a_dialog_reads_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model()
     decoder = Decoder(model, GREEDY, (), 50)
-    read: list[int] = []
-    forward = decoder._forward
-    monkeypatch.setattr(decoder, "_forward", lambda cache, ids, *rest, **more: (
-        read.append(ids.shape[1]) or forward(cache, ids, *rest, **more)  # type: ignore[func-returns-value]
-    ))  # fmt: skip
+    read = widths_read(decoder, monkeypatch)
     first = drawn(decoder, PROMPTS)
     later = [[*prompt, *found[0], 2, 3] for prompt, found in zip(PROMPTS, first, strict=True)]
     again = drawn(decoder, later)
@@ -126,12 +149,48 @@ def test_what_is_kept_of_prompts_is_bounded_and_the_oldest_goes_first() -> None:
     assert [ids.tolist() for ids, _ in kept.known.values()] == [continued]
     assert same(kept.longest([*continued, 11]), continued)
     kept.keep([4] * 11, states([4] * 11))
-    assert (len(kept.known), len(kept.free)) == (0, 10)
+    kept.keep([], states([]))
+    assert same(kept.longest([*continued, 11]), continued)
+
+
+def test_a_prompt_that_could_not_be_kept_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Prompts(10 * 64)
+    kept.keep([1] * 5, [(torch.ones(2, 5, 4), torch.ones(2, 5, 4))])
+    with pytest.raises(RuntimeError):
+        kept.keep([2] * 5, [(torch.ones(2, 5, 4), torch.ones(2, 5, 3))])
+    assert kept.longest([2] * 5) is None
+    assert len(kept.free) == 5
+
+
+def test_layers_may_be_unlike() -> None:
+    states = [
+        (torch.randn(2, 5, 4), torch.randn(2, 5, 3)),
+        (torch.randn(1, 5, 8).half(), torch.randn(1, 5, 8).half()),
+    ]
+    kept = Prompts(10 * size(states))
+    kept.keep([1, 2, 3, 4, 5], states)
+    found = kept.longest([1, 2, 3, 9])
+    assert found is not None
+    for layer, whole in zip(found, states, strict=True):
+        assert all(torch.equal(one, other[:, :3]) for one, other in zip(layer, whole, strict=True))
 
 
 def test_prompts_share_their_beginning() -> None:
     one, other = np.array([1, 2, 3]), np.array([1, 2, 4, 5])
     assert [shared(one, other), shared(one, one), shared(one, other[1:]), shared(one, one[:0])] == [2, 3, 0, 0]
+
+
+def stretching(limit: int) -> Phi3Config:
+    """Of a model that turns all positions otherwise in texts of more tokens than that."""
+    rope = {
+        "rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 8, "long_factor": [4.0] * 8,
+        "original_max_position_embeddings": limit,
+    }  # fmt: skip
+    return Phi3Config(
+        vocab_size=50, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, pad_token_id=0, eos_token_id=1, max_position_embeddings=2 * limit, rope_parameters=rope,
+        original_max_position_embeddings=limit,
+    )  # fmt: skip
 
 
 def test_models_with_a_window_or_positions_of_their_own_have_no_branches(generator_folder: str) -> None:
@@ -143,6 +202,9 @@ def test_models_with_a_window_or_positions_of_their_own_have_no_branches(generat
     windowed = Decoder(MistralForCausalLM(config).eval(), GREEDY, (), 6)
     assert not can_branch(windowed, 17)
     assert can_branch(windowed, 16)
+    stretched = Decoder(Phi3ForCausalLM(stretching(64)).eval(), GREEDY, (), 6)
+    assert not can_branch(stretched, 65)
+    assert can_branch(stretched, 64)
     known = AutoModelForCausalLM.from_pretrained(generator_folder, dtype=torch.float32).eval()
     assert can_branch(Decoder(known, GREEDY, (), 6), 100)
     blind = random_model()

@@ -13,6 +13,7 @@ from transformers import (
     RobertaConfig,
     RobertaForSequenceClassification,
 )
+from transformers.cache_utils import DynamicCache
 
 from ranking.cross_encoder import CrossEncoder, OtherCrossEncoder, begin_cross_encoder, load_cross_encoder
 from ranking.data import OWN
@@ -20,7 +21,7 @@ from ranking.delta import FILE, save_delta
 from ranking.dialog_encoder import load_dialog_encoder
 from ranking.expected import SPREAD
 from ranking.pretrained import ModelError
-from ranking.reading import CONTEXTS
+from ranking.reading import CONTEXTS, Behind
 
 pytest_plugins = ("tiny",)
 
@@ -250,3 +251,13 @@ def test_the_weights_have_the_names_that_they_have_in_the_bert_alone(ranker_fold
     own = {name for name in state if name.startswith(("read.", "heads.", "expected."))}
     assert state.keys() - own == model.bert.state_dict().keys()
     assert {name for name in state if name.startswith("bert.")} == set()
+
+
+def test_what_replies_see_of_their_contexts_is_not_kept() -> None:
+    contexts = DynamicCache()
+    contexts.update(torch.randn(2, 1, 3, 4), torch.randn(2, 1, 3, 4), 0)
+    layer = Behind(contexts.layers[0], torch.tensor([1, 0, 1]))
+    keys, values = layer.update(torch.randn(3, 1, 2, 4), torch.randn(3, 1, 2, 4))
+    assert keys.shape == values.shape == (3, 1, 5, 4)
+    assert torch.equal(keys[:, :, :3], contexts.layers[0].keys[[1, 0, 1]])
+    assert (layer.keys, layer.values, layer.get_seq_length()) == (None, None, 3)

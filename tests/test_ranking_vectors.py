@@ -104,6 +104,7 @@ def test_a_vector_that_was_taken_stays_when_its_place_is_given_to_another() -> N
     recent.add({key: made[key] for key in others})
     assert list(recent) == others
     assert np.array_equal(taken, made[first])
+    recent.add({others[0]: made[others[0]]})
     assert all(np.array_equal(recent[key], made[key]) for key in others)
 
 

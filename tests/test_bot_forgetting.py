@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -87,10 +88,15 @@ async def serving(api: BotApi, settings: Settings) -> AsyncIterator[None]:
 
 
 def files_with(folder: Path, word: str) -> set[str]:
-    """The files in which a word is, as it is or as JSON writes it."""
+    """The files in which a word is, as it is or as JSON writes it; the bot writes and renames some meanwhile."""
     forms = word.encode(), json.dumps(word)[1:-1].encode()
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    return {file.name for file in files if any(form in file.read_bytes() for form in forms)}
+    found = set()
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                text = (Path(place) / name).read_bytes()
+                found |= {name for form in forms if form in text}
+    return found
 
 
 async def comes_true(what: Callable[[], object]) -> None:

@@ -25,7 +25,7 @@ NUCLEUS = 256
 """So many of the likeliest tokens mostly hold the nucleus; where they do not, all are sorted."""
 
 PROMPT_BYTES = 64 << 20
-"""Of what was read of prompts and is kept. A long dialog of the starter's takes 2 MiB: those of 32 chats."""
+"""Of what was read of prompts and is kept. Of the starter's 227 tokens take 2 MiB: 32 such chats."""
 
 AT_ONCE = 512
 """Tokens of prompts, of all rows together, that a processor reads in one go: what more make falls out of its caches.

@@ -153,7 +153,7 @@ def test_what_is_kept_of_prompts_is_bounded_and_the_oldest_goes_first() -> None:
     assert same(kept.longest([*continued, 11]), continued)
 
 
-def test_a_prompt_that_could_not_be_kept_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prompt_that_could_not_be_kept_is_not_known() -> None:
     kept = Prompts(10 * 64)
     kept.keep([1] * 5, [(torch.ones(2, 5, 4), torch.ones(2, 5, 4))])
     with pytest.raises(RuntimeError):

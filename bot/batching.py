@@ -2,12 +2,13 @@
 
 A lone message starts at once; those that arrive while a batch runs make up the next one, in which each dialog has one
 turn at the most: who writes much waits for himself alone. Turns that are late make up a batch of their own, which is
-quick: it does without what is slow. A batch that takes too long is left behind on its thread, and begun anew on another
-one, as late.
+quick: it does without what is slow. In a crowd all are, from the start: so many would wait too long for what is slow,
+and for each other. A batch that takes too long is left behind on its thread, and begun anew on another one, as late.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -78,13 +79,23 @@ class Worker:
 class Batcher:
     """`async with Batcher(pipeline.answer) as batcher: turn = await batcher.answer(asked)`."""
 
-    def __init__(self, answer: Answer, max_batch: int = 16, turn_seconds: float = 60, late_seconds: float = 0) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        max_batch: int = 16,
+        turn_seconds: float = 60,
+        late_seconds: float = 0,
+        crowd: int | None = None,
+    ) -> None:
         """`max_batch`: simulated with batches that cost a + b n seconds (0.24 + 0.66 n, 0.17 + 0.083 n, 0.1 + 0.1 n),
         64 people in a closed loop waited 5 to 49 % longer at p95 with 4 than with 16, and as long, to 2 %, with 32 or
         64; 4 and 16 people, and arrivals by chance at 80 % of the capacity, want no other number either.
-        `late_seconds`: how long a turn may have waited when its batch begins, before it is late; 0: none is."""
+        `late_seconds`: how long a turn may have waited when its batch begins, before it is late; 0: none is. `crowd`:
+        with so many dialogs that wait at once all are late, and for so many seconds after them whoever is next: a crowd
+        that was answered writes on, and its first message must not make the others wait. None: none is one."""
         self._answer, self._max_batch, self._turn_seconds = answer, max_batch, turn_seconds
-        self._late_seconds = late_seconds
+        self._late_seconds, self._crowd = late_seconds, crowd
+        self._crowd_answered = -math.inf
         self._waiting: dict[str, deque[Waiting]] = {}
         """By dialog; the one whose turn is next comes first."""
         self._between: deque[tuple[Callable[[], None], asyncio.Future[None]]] = deque()
@@ -173,15 +184,16 @@ class Batcher:
     def _next(self, now: float) -> tuple[list[Waiting], bool]:
         """The next batch, and whether it is late: the first turn that waits of each dialog, as far as they are late or
         in time as the very first one is. Dialogs that have more go to the end of the line."""
-        batch: list[Waiting] = []
-        late = False
         for dialog, queue in list(self._waiting.items()):
             while queue and queue[0].turn.cancelled():
                 queue.popleft()
             if not queue:
                 del self._waiting[dialog]
-                continue
-            overdue = 0 < self._late_seconds < now - queue[0].since
+        hurried = self._is_crowd(len(self._waiting)) or now < self._crowd_answered + self._late_seconds
+        batch: list[Waiting] = []
+        late = False
+        for dialog, queue in list(self._waiting.items()):
+            overdue = hurried or 0 < self._late_seconds < now - queue[0].since
             late = late if batch else overdue
             if overdue != late:
                 continue
@@ -192,6 +204,9 @@ class Batcher:
             if len(batch) == self._max_batch:
                 break
         return batch, late
+
+    def _is_crowd(self, dialogs: int) -> bool:
+        return self._crowd is not None and dialogs >= self._crowd
 
     async def _run_batch(self, batch: Sequence[Waiting], late: bool) -> None:
         self._began = time.monotonic()
@@ -207,6 +222,8 @@ class Batcher:
                     waiting.turn.set_result(answer)
         finally:  # at the end of the bot this is cancelled, and nobody should wait for ever
             self._began, self._ended = None, time.monotonic()
+            if self._is_crowd(len(batch)):
+                self._crowd_answered = self._ended
             for waiting in batch:
                 waiting.turn.cancel()
 

@@ -168,7 +168,7 @@ class Settings(BaseSettings):
     generate_seconds: float | None = Field(
         None, ge=0, le=3600,
         description="seconds after which a turn that still waits goes without generation; 0: never; default: 0.5 for"
-        " the shipped generator, 2 for another",
+        " the shipped generator, which is not waited for where five or more chats wait at once, 2 for another",
     )  # fmt: skip
     max_waiting: int = Field(5, ge=1, le=1000, description="messages of a chat that may wait for their replies")
     max_waiting_all: int = Field(256, ge=1, le=1_000_000, description="the same for all chats together")

@@ -37,12 +37,13 @@ class Growing(CacheLayerMixin):
         """Adds what was just read, and gives all."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        return written(*self.with_room(key_states.shape[-2]), key_states, value_states)
+
+    def with_room(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """All keys and values, so many new ones at the end, which are yet to be written."""
         assert self.keys is not None and self.values is not None
-        end = self.length + key_states.shape[-2]
-        self.keys[:, :, self.length : end] = key_states
-        self.values[:, :, self.length : end] = value_states
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        self.length += count
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """How many keys there will be, and where they begin."""
@@ -55,6 +56,17 @@ class Growing(CacheLayerMixin):
     def get_max_length(self) -> int:
         """How many there may be."""
         return self.room
+
+
+def written(
+    keys: torch.Tensor, values: torch.Tensor, new_keys: torch.Tensor, new_values: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """All keys and values, (rows, heads, tokens, width), with new ones in their last places."""
+    count = new_keys.shape[2]
+    start = keys.shape[2] - count
+    keys.narrow(2, start, count).copy_(new_keys)
+    values.narrow(2, start, count).copy_(new_values)
+    return keys, values
 
 
 def begin_cache(layers: int, room: int, known: Sequence[States | None]) -> Cache:

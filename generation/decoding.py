@@ -16,6 +16,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache
 
 from generation.cache import Prompts, begin_cache, keep_rows, states_of
+from generation.recording import Recording, record
 from generation.sampling import Sampling
 
 PROMPT, NOBODY, PADDING = -1, -2, -3
@@ -30,6 +31,9 @@ PROMPT_BYTES = 64 << 20
 AT_ONCE = 512
 """Tokens of prompts, of all rows together, that a processor reads in one go: what more make falls out of its caches.
 Four prompts of 470 take 342 ms and 28 MiB so, in one go 387 and 41; sixteen 1,419 and 97, in one go 1,571 and 159."""
+
+PROMPTS = [[1, 2, 3, 4, 5], [6, 5, 4, 3, 2, 1, 2, 4, 6]]
+"""On which a model is tried."""
 
 SAME = 0.05
 """How far the numbers of a model may be from those that it gives without branches, relative to these. The starter's are
@@ -82,6 +86,8 @@ class Decoder:
         self.unrepeated, self.stopped = unrepeated, stopped
         self.layers = int(model.config.get_text_config().num_hidden_layers)
         self.prompts = Prompts(PROMPT_BYTES)
+        self.recording: Recording | None = None
+        """Of the model's steps, once it is made."""
 
     @torch.inference_mode()
     def draw(self, prompts: Sequence[Sequence[int]]) -> list[list[Branch]]:
@@ -174,6 +180,8 @@ class Decoder:
     ) -> torch.Tensor:
         dtype, device = self.model.dtype, self.model.device
         mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)
+        if self.recording and not last:
+            return self.recording(tokens, positions, mask[:, None], cache)
         logits: torch.Tensor = self.model(
             input_ids=tokens.to(device),
             position_ids=positions.to(device),
@@ -194,20 +202,46 @@ def can_branch(decoder: Decoder, room: int) -> bool:
     window = getattr(config, "sliding_window", None)
     if (window and window < room) or any(limit < room for limit in turning_points(config)):
         return False
-    prompts = [[1, 2, 3, 4, 5], [6, 5, 4, 3, 2, 1, 2, 4, 6]]
     try:
-        cache, owner, _ = decoder.read(prompts)
-        alive = [Branch(row, number, [], {}, ids=[7 + number]) for row in range(2) for number in range(2)]
-        decoder.step(cache, owner, [0, 1], [5, 9], alive)
-        for branch in alive:
-            branch.ids.append(3)
-        found = decoder.step(cache, owner, [0, 1], [6, 10], alive).float()
-        whole = [decoder.model(torch.tensor([prompts[b.row] + b.ids]).to(found.device)).logits[0, -1] for b in alive]
+        alive, found = begun(decoder)
+        whole = [decoder.model(torch.tensor([PROMPTS[b.row] + b.ids]).to(found.device)).logits[0, -1] for b in alive]
     except Exception:  # of a model that has no such arguments, or caches of another kind, anything may come
         return False
+    return close(found, torch.stack(whole))
+
+
+@torch.inference_mode()
+def record_steps(decoder: Decoder) -> None:
+    """Lets a decoder that can branch replay its model's steps, where that gives the same."""
+    expected = begun(decoder)[1]
+    cache, _, _ = decoder.read(PROMPTS[:1])
+    decoder.recording = record(decoder.model, cache)
+    try:
+        same = close(begun(decoder)[1], expected)
+    except RuntimeError:  # a shape that was taken for constant
+        same = False
+    if not same:
+        decoder.recording = None
+    decoder.prompts = Prompts(PROMPT_BYTES)
+
+
+def begun(decoder: Decoder) -> tuple[list[Branch], torch.Tensor]:
+    """Two branches after each of PROMPTS, two tokens each, and the logits of what follows, (branches, vocabulary)."""
+    try:
+        cache, owner, _ = decoder.read(PROMPTS)
+        alive = [Branch(row, number, [], {}, ids=[7 + number]) for row in range(2) for number in range(2)]
+        rows, lengths = [0, 1], [len(prompt) for prompt in PROMPTS]
+        decoder.step(cache, owner, rows, lengths, alive)
+        for branch in alive:
+            branch.ids.append(3)
+        return alive, decoder.step(cache, owner, rows, [length + 1 for length in lengths], alive)
     finally:
         decoder.prompts = Prompts(PROMPT_BYTES)
-    expected = torch.stack(whole).float()
+
+
+def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether numbers are no further from what is expected than SAME."""
+    found, expected = found.float(), expected.float()
     return bool((found - expected).norm() <= SAME * expected.norm())
 
 

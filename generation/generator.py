@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from generation.decoding import Decoder, can_branch
+from generation.decoding import Decoder, can_branch, record_steps
 from generation.place import one_core, place
 from generation.prompt import PLAIN_STOP
 from generation.rendering import Rendering, examples_of
@@ -49,7 +49,7 @@ class GptGenerator:
             self.model: PreTrainedModel = model.to(self.device)
         except Exception as error:  # a broken folder makes the libraries raise all kinds, the tokenizers plain ones
             raise GeneratorError(f"The generator {folder} cannot be loaded: {error}") from error
-        self.model.eval()
+        self.model.eval().requires_grad_(False)
         pack(self.model)
         self.room = int(getattr(config, "max_position_embeddings", 2048)) - self.sampling.max_new_tokens
         if self.room < 8:
@@ -64,6 +64,8 @@ class GptGenerator:
         decoder = Decoder(self.model, self.sampling, self.ends, UNREPEATED, self._stopped)
         self.decoder = decoder if can_branch(decoder, self.room) else None
         """None for models that only `generate` knows how to read."""
+        if self.decoder:
+            record_steps(self.decoder)
 
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
         """For each context the distinct, finished ones of `sampling.candidates` samples, all chats in one batch. The

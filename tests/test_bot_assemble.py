@@ -15,7 +15,7 @@ from fixed_answers import empty_log
 from bot.assemble import Parts, assemble, load_retriever, open_store, set_up_libraries, warm_up
 from bot.conversation import Conversation
 from bot.pipeline import Pipeline
-from bot.running import late_after, open_bot
+from bot.running import crowd_of, late_after, open_bot
 from bot.settings import Settings
 from bot.taking_up import TEXTS_AT_ONCE
 from generation.generator import GptGenerator
@@ -159,21 +159,23 @@ def test_a_core_has_a_thread_unless_the_settings_or_the_environment_say_otherwis
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds"),
+    ("given", "seconds", "crowd"),
     [
-        ({}, 0.5),
-        ({"generator": "folder"}, 2),
-        ({"remote_url": "http://127.0.0.1:9", "remote_model": "large"}, 2),
-        ({"generate_seconds": 0}, 0),
-        ({"generate_seconds": 7, "generator": "folder"}, 7),
-        ({"retrieved": 0, "generate_seconds": 7}, 0),
-        ({"candidates": 0}, 0),
+        ({}, 0.5, 5),
+        ({"generator": "folder"}, 2, None),
+        ({"remote_url": "http://127.0.0.1:9", "remote_model": "large"}, 2, None),
+        ({"generate_seconds": 0}, 0, None),
+        ({"generate_seconds": 7}, 7, None),
+        ({"generate_seconds": 7, "generator": "folder"}, 7, None),
+        ({"retrieved": 0, "generate_seconds": 7}, 0, None),
+        ({"candidates": 0}, 0, None),
     ],
 )
 def test_who_waits_goes_without_generation_the_sooner_the_less_it_is_worth(
-    given: dict[str, Any], seconds: float
+    given: dict[str, Any], seconds: float, crowd: int | None
 ) -> None:
-    assert late_after(Settings(_env_file=None, **given)) == seconds
+    settings = Settings(_env_file=None, **given)
+    assert (late_after(settings), crowd_of(settings)) == (seconds, crowd)
 
 
 async def test_a_pool_that_changes_while_the_bot_starts_is_taken_up(

@@ -265,6 +265,28 @@ async def test_a_late_turn_of_who_writes_much_waits_for_a_late_batch(clock: Simp
     assert models.late == [False, True, False, True]
 
 
+async def test_of_a_crowd_all_are_late_and_so_is_who_writes_on_first(clock: SimpleNamespace) -> None:
+    models = Models()
+    async with Batcher(models, max_batch=4, late_seconds=2.0, crowd=3) as batcher:
+        first = await models.hold_on(batcher)
+        few = await ask(batcher, 1, 2)
+        models.free.set()
+        await asyncio.gather(first, *few)
+        first = await models.hold_on(batcher)
+        crowd = await ask(batcher, 3, 4, 5, 6, 7)
+        models.free.set()
+        await asyncio.gather(first, *crowd)
+        clock.now = 1.5
+        await asyncio.gather(*await ask(batcher, 8))
+        clock.now = 2.5
+        await asyncio.gather(*await ask(batcher, 9))
+    assert list(zip(models.batches, models.late, strict=True)) == [
+        ([0], False), ([1, 2], False),
+        ([0], False), ([3, 4, 5, 6], True), ([7], True), ([8], True),
+        ([9], False),
+    ]  # fmt: skip
+
+
 async def test_a_batch_that_hangs_is_begun_anew_on_another_thread_and_the_next_ones_go_on() -> None:
     models, hang = Models(), threading.Event()
     threads: list[int] = []

@@ -47,3 +47,32 @@ def test_threads_share_one_heap(arguments: list[str], environment: dict[str, str
     done = subprocess.run(command, env=kept, capture_output=True, text=True, check=True)
     heaps = done.stdout.count("<heap nr=")
     assert heaps == 1 if one else heaps > 1
+
+
+STAYS = """
+import gc, weakref
+from bot.cli.heap import loading_what_stays
+
+class Node:
+    pass
+
+try:
+    with loading_what_stays():
+        assert not gc.isenabled()
+        kept = [Node() for _ in range(10)]
+        raise OSError
+except OSError:
+    pass
+assert gc.isenabled() and gc.get_freeze_count() > 10
+assert not any(isinstance(each, Node) for each in gc.get_objects())
+ring = Node()
+ring.itself, seen = ring, weakref.ref(ring)
+del ring
+gc.collect()
+assert seen() is None
+"""
+
+
+def test_no_garbage_is_looked_for_in_what_was_loaded_but_in_what_comes_after() -> None:
+    """In a program of its own: what is passed over once is so for good."""
+    subprocess.run([sys.executable, "-c", STAYS], check=True)

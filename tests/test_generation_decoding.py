@@ -1,5 +1,7 @@
 """Drawing tokens: branches of a row against each branch alone, what is kept of prompts, and the nucleus."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     Phi3Config,
@@ -15,8 +19,9 @@ from transformers import (
 )
 
 from generation.cache import Prompts, States, shared, size
-from generation.decoding import Branch, Decoder, can_branch, nucleus
+from generation.decoding import Branch, Decoder, can_branch, nucleus, record_steps
 from generation.sampling import Sampling
+from ranking.serving import pack
 
 pytest_plugins = ("tiny",)
 
@@ -211,6 +216,52 @@ def test_models_with_a_window_or_positions_of_their_own_have_no_branches(generat
     forward = blind.forward
     blind.forward = lambda *a, position_ids=None, **k: forward(*a, **k)
     assert not can_branch(Decoder(blind, GREEDY, (), 6), 100)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_steps_that_are_replayed_say_the_same(generator_folder: str, bfloat16: bool) -> None:
+    """With Kith's kind of model, a Llama with fewer heads for keys, and a GPT-2."""
+    torch.manual_seed(0)
+    llama = LlamaConfig(
+        vocab_size=600, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128, initializer_range=0.3,
+    )  # fmt: skip
+    own = AutoModelForCausalLM.from_pretrained(generator_folder)
+    for model in (own, LlamaForCausalLM(llama), random_model()):
+        model.eval().requires_grad_(False)
+        if bfloat16:
+            model.bfloat16()
+            pack(model)
+        decoder = Decoder(model, Sampling(3, 12, temperature=1.5), (3,), 50)
+        torch.manual_seed(1)
+        expected = drawn(decoder, PROMPTS)
+        record_steps(decoder)
+        assert decoder.recording
+        torch.manual_seed(1)
+        assert drawn(decoder, PROMPTS) == expected
+
+
+def test_a_model_that_cannot_be_recorded_or_is_replayed_wrongly_goes_on_as_it_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = random_model().requires_grad_(False)
+    decoder = Decoder(model, GREEDY, (), 50)
+    expected = drawn(decoder, PROMPTS)
+    trace: Any = torch.jit.trace
+
+    def other_numbers(read: Any, *args: Any, **more: Any) -> Any:
+        return trace(lambda *given: read(*given) + torch.arange(600), *args, **more)
+
+    def one_shape(read: Any, example: tuple[Any, ...], **more: Any) -> Any:
+        return trace(lambda *given: read(*given) + torch.zeros(given[0].shape[0], int(given[0].shape[1]), 600), example)
+
+    def gone(*args: Any, **more: Any) -> Any:
+        raise AttributeError("module 'torch.jit' has no attribute 'trace'")
+
+    for instead in (other_numbers, one_shape, gone):
+        monkeypatch.setattr(torch.jit, "trace", instead)
+        record_steps(decoder)
+        assert decoder.recording is None and drawn(decoder, PROMPTS) == expected
 
 
 def test_a_branch_knows_what_would_make_a_run_come_twice() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli.heap import loading_what_stays
 from bot.cli.output import Json, log_to_file, log_to_screen, show_json
 
 if TYPE_CHECKING:
@@ -82,13 +83,17 @@ def warn_of_exposed(settings: "Settings") -> None:
 async def serve(settings: "Settings") -> None:
     """Telegram, until it is stopped. A fault of ours goes to the log, since a traceback may hold what people say. What
     hangs at the end is not waited for: all that matters is in the store."""
-    from bot import telegram_chat
-    from bot.health import Pulse
-    from bot.running import open_bot
     from bot.settings import UserError
 
-    updates, code = Pulse(), 0
-    async with open_bot(settings, updates) as conversation:
+    code = 0
+    async with AsyncExitStack() as stack:
+        with loading_what_stays():
+            from bot import telegram_chat
+            from bot.health import Pulse
+            from bot.running import open_bot
+
+            updates = Pulse()
+            conversation = await stack.enter_async_context(open_bot(settings, updates))
         try:
             await telegram_chat.run(settings, conversation, updates.beat)
         except UserError as error:
@@ -117,7 +122,7 @@ async def talk(settings: "Settings", name: str) -> None:
     screen, texts, language = Screen(), load_texts(), system_language()
     waking = texts.say(texts.language(language), "console_waking")
     async with AsyncExitStack() as stack:
-        with screen.working(waking), interruptible():
+        with screen.working(waking), interruptible(), loading_what_stays():
             from bot.console_chat import ConsoleChat
             from bot.running import open_bot
 

@@ -28,7 +28,7 @@ and after what may be danger. Who is in danger mostly says more of it, and then 
 CALM = (
     "danger.", "grief.", "heart.", "mood.sad", "mood.lonely", "mood.anxious", "mood.scared",
     "mood.hopeless", "mood.crying", "mood.hate_myself", "mood.numb_empty", "mood.overwhelmed", "mood.hurt_by_someone",
-    "mood.nobody_understands", "listening.comfort", "listening.short",
+    "mood.nobody_understands", "listening.comfort", "listening.short", "listening.parting",
 )  # fmt: skip
 """What pool and listener say in those: names of situations and tones. Nothing that was generated is said."""
 
@@ -36,7 +36,8 @@ HONEST = ("bot.are_you_human_really_sincere",)
 """What the pool says in those to who asks whether a person or a program writes."""
 
 HEARD = frozenset(f"listening.go_on/{number}" for number in (1, 4, 5, 6, 11, 12, 14, 15))
-"""What is said besides where it only may have been: that Kith hears, in words that would be right if it was."""
+"""What is said besides where it only may have been, or is a guess: that Kith hears, in words that would be right if it
+was."""
 
 OVERRULED, FEW = 0.0, 5
 """Log-odds below which a classifier that reads meaning is believed and not a rule: the reply is calm then, and nothing
@@ -124,12 +125,19 @@ class DangerSigns:
 
     def lately(self, context: Context) -> bool:
         """Whether one of the person's last GENTLE messages was a sign of danger, or one of the last GUESSED a guess."""
+        return self.recent(context) is not None
+
+    def recent(self, context: Context) -> Sign | None:
+        """That sign; the guess where there is no other."""
         said = context.said("user")
+        guess = None
         for back in range(min(GENTLE, len(said))):
             found = self.last_sign(said[: len(said) - back])
-            if found and back < (GUESSED if found.guessed else GENTLE):
-                return True
-        return False
+            if found and not found.guessed:
+                return found
+            if found and back < GUESSED:
+                guess = found
+        return guess
 
     def doubtful(self, context: Context) -> bool:
         """Whether one of the person's last DOUBTFUL messages may have been one, or the last is by a rule."""
@@ -146,10 +154,13 @@ class DangerSigns:
 
     def _uncalm(self, context: Context, candidates: Sequence[Candidate]) -> list[bool]:
         """Whether each candidate is out of place after what was said."""
-        lately = self.lately(context)
-        if not (lately or self.doubtful(context)):
+        found = self.recent(context)
+        if not (found or self.doubtful(context)):
             return [False] * len(candidates)
-        calm, heard = (HONEST, ()) if asks_who_writes(context.last) else (CALM, () if lately else HEARD)
+        calm: tuple[str, ...] = CALM
+        heard = HEARD if found is None or found.guessed else frozenset()
+        if asks_who_writes(context.last):
+            calm, heard = HONEST, frozenset()
         return [not (c.source in WRITTEN and (c.origin.startswith(calm) or c.origin in heard)) for c in candidates]
 
 

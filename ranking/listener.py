@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ranking.dialog_acts import LUCK, PRAISE, STAKES, THANKS, asked_for, asks, plain, takes_leave
+from ranking.dialog_acts import LUCK, PRAISE, STAKES, THANKS, asked_for, asks, greets, plain
+from ranking.leave_taking import takes_leave
 from ranking.pool import PoolError, normal
 from ranking.similarity import halfway
 from ranking.vectors import Encoder, Vectors
@@ -30,7 +31,7 @@ PROPOSED = 6
 QUESTION = "question"
 """The kind of replies for questions of no kind; with _ and a kind of `QUESTIONS` those for it."""
 
-BY_WORDS = ("farewell", "thanks", "praised")
+BY_WORDS = ("greeting", "farewell", "parting", "thanks", "praised")
 """Kinds of replies that are said where words ask for them, and nowhere else, as those for questions."""
 
 FOR_QUESTIONS = f"listening.{QUESTION}"
@@ -42,6 +43,12 @@ ASKED_FOR = (FOR_QUESTIONS, *(f"listening.{kind}/" for kind in BY_WORDS))
 CALM = frozenset(["comfort", "short"])
 """Kinds of which one is always proposed: after a sign of danger nothing livelier is said (ranking/danger.py), and then
 something of them is to be left."""
+
+PARTING = frozenset(["parting"])
+"""What is said then to who takes leave, of which one is always proposed to them too."""
+
+RUN = 3
+"""Words in a row that make a reply sound like one that was said before: "That made me smile", with other ends."""
 
 SPREAD = 0.5
 """How much chance decides which are proposed, on the scale of the log-odds: without, all dialogs would be alike."""
@@ -70,7 +77,8 @@ class Listener:
     def propose(self, contexts: Sequence[Context]) -> list[list[Candidate]]:
         """For each context up to PROPOSED candidates, the likeliest first, none that was said in this dialog by either
         side or sent back; drawn without replacement, as by a softmax of the log-odds over SPREAD (Gumbel's trick), of
-        the kinds that fit what the message does, and one that is calm."""
+        the kinds that fit what the message does, and one that is calm; those that sound like what was said, if there
+        are no others."""
         if self.weights is None or not contexts:
             return [[] for _ in contexts]
         odds = log_odds(self.weights, halfway(*self.encoder.contexts(contexts)))
@@ -78,13 +86,19 @@ class Listener:
 
     def _some(self, odds: Vectors, context: Context) -> list[Candidate]:
         said = {normal(text) for text in (*(m.text for m in context.messages), *context.rejected)}
+        heard = set[tuple[str, ...]]().union(*map(runs, context.said("assistant")))
         drawn = np.argsort(-odds - SPREAD * self.random.gumbel(size=len(odds)))
         fresh = [number for number in drawn if normal(self.texts[number][1]) not in said]
-        fit = [[number for number in fresh if self.kinds[number] in kinds] for kinds in fit_for(context.last)]
-        calm = [number for number in fresh if self.kinds[number] in CALM]
-        fresh = next(filter(None, fit), [])[:PROPOSED]
-        if calm and not {self.kinds[number] for number in fresh} & CALM:
-            fresh = [*fresh[: PROPOSED - 1], calm[0]]
+        fresh.sort(key=lambda number: not heard.isdisjoint(runs(self.texts[number][1])))
+
+        def of(kinds: frozenset[str]) -> list[int]:
+            return [number for number in fresh if self.kinds[number] in kinds]
+
+        wanted = fit_for(context.last)
+        fit = next(filter(None, map(of, wanted)), [])
+        gentle = [number for kinds in (PARTING & wanted[0], CALM) for number in of(kinds)[:1]]
+        first = PROPOSED - len(gentle)
+        fresh = list(dict.fromkeys([*fit[:first], *gentle, *fit[first:]]))[:PROPOSED]
         return [
             Candidate(self.texts[number][1], "listening", float(odds[number]), self.texts[number][0])
             for number in sorted(fresh, key=lambda number: -odds[number])
@@ -102,11 +116,19 @@ def fit_for(message: str) -> list[frozenset[str]]:
         kind = asked_for(text)
         return [frozenset([f"{QUESTION}_{kind}" if kind else QUESTION]), frozenset([QUESTION]), CALM]
     if takes_leave(text):
-        return [frozenset(["farewell"]), tones]
+        return [frozenset(["farewell"]) | PARTING, tones]
+    if greets(text):
+        return [frozenset(["greeting"]), tones]
     for words, kind in ((THANKS, "thanks"), (LUCK, "luck"), (PRAISE, "praised")):
         if words.search(text) and not STAKES.search(text):
             return [frozenset([kind]), tones]
     return [tones]
+
+
+def runs(text: str) -> set[tuple[str, ...]]:
+    """The RUNs of words in a text."""
+    words = normal(text).split()
+    return {tuple(words[start : start + RUN]) for start in range(len(words) - RUN + 1)}
 
 
 @cache

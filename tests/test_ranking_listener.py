@@ -34,11 +34,21 @@ ASKS_FOR = {
     "question_fact": "when is it",
     "question_whether": "is it true",
     "question_tell": "guess what",
+    "greeting": "hello,",
     "farewell": "bye",
+    "parting": "bye",
     "thanks": "thanks",
     "praised": "you are sweet",
 }
 """Words that ask for a kind; all others are told by the vector."""
+
+TOGETHER = {"farewell": ("farewell", "parting"), "parting": ("farewell", "parting")}
+"""Kinds that the same words ask for."""
+
+
+def fitting(kind: str) -> list[str]:
+    """All replies that fit where that kind does."""
+    return [text for each in TOGETHER.get(kind, (kind,)) for text in replies()[each]]
 
 
 def asking(kind: str, kisses: str = "") -> str:
@@ -78,7 +88,7 @@ def test_the_tone_that_votes_liked_after_such_messages_comes_first(encoder: Enco
     assert found[0].text in replies()[kind]
     assert (found[0].source, found[0].origin.split("/")[0]) == ("listening", f"listening.{kind}")
     assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
-    assert len(found) == (min(PROPOSED, len(replies()[kind]) + 1) if kind in ASKS_FOR else PROPOSED)
+    assert len(found) == (min(PROPOSED, len(fitting(kind)) + 1) if kind in ASKS_FOR else PROPOSED)
 
 
 def test_a_reply_that_is_liked_more_than_its_fellows_is_proposed_more(encoder: Encoder) -> None:
@@ -110,13 +120,32 @@ def test_what_words_ask_for_is_said_and_when_all_of_it_was_another_answer(encode
     calm = {text for tone in CALM for text in replies()[tone]}
     for kisses in KISSES.values():
         (found,) = Listener(encoder, seed=0).propose([context(asking(kind, kisses))])
-        assert {c.text for c in found} - calm <= set(replies()[kind])
+        assert {c.text for c in found} - calm <= set(fitting(kind))
         assert {c.text for c in found} & calm
-    said = [text for reply in replies()[kind] for text in ("x", reply)]
+    said = [text for reply in fitting(kind) for text in ("x", reply)]
     (found,) = Listener(encoder, seed=0).propose([Context(spoken(*said, asking(kind)))])
     left = {c.origin.split("/")[0].removeprefix("listening.") for c in found}
     assert left
     assert left <= ({"question", *CALM} if kind.startswith("question") else set(replies()) - set(ASKS_FOR))
+
+
+def test_to_who_takes_leave_something_calm_to_say_then_is_always_proposed(encoder: Encoder) -> None:
+    for seed in range(5):
+        (found,) = Listener(encoder, seed).propose([context(asking("farewell"))])
+        assert {"parting", "farewell"} < {c.origin.split("/")[0].removeprefix("listening.") for c in found}
+        assert {c.text for c in found} & {text for tone in CALM for text in replies()[tone]}
+
+
+def test_what_sounds_like_something_that_was_said_comes_last(encoder: Encoder) -> None:
+    """Six others of its tone are left, so none of those that begin alike is proposed."""
+    said = "That made me smile, as far as a program can."
+    alike = {text for text in replies()["smile"] if text.startswith("That made me smile")}
+    assert len(alike) > 1
+    for seed in range(5):
+        (before,) = Listener(encoder, seed).propose([context(asking("smile"))])
+        (found,) = Listener(encoder, seed).propose([Context(spoken("x", said, asking("smile")))])
+        assert len(before) == len(found) == PROPOSED
+        assert alike.isdisjoint(c.text for c in found)
 
 
 @pytest.mark.parametrize(

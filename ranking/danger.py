@@ -44,11 +44,6 @@ OVERRULED, FEW = 0.0, 5
 more. But a rule stands in a text of so few words, where there is little else to read. Told by the lines of other
 authors, 167 of 230 fine ones that rules take for danger are overruled, and 98 of 3,040 of danger."""
 
-TOGETHER = 0.5
-"""Log-odds over the threshold from which on two messages read as one are taken for danger. Of 264 lines of danger that
-were cut in two and found in neither part, 81 are, and of 5,669 pairs of messages of public dialogs 3 (with 0: 107 and
-12, with 1: 55 and none)."""
-
 CERTAIN = 4.6
 """Log-odds from which on what the classifier finds is no guess. Told by the lines of other authors, 39 % of English
 danger and 37 % of Russian are beyond that, 7 of 17,958 fine lines and 16 of 19,667 ordinary messages."""
@@ -116,12 +111,14 @@ class DangerSigns:
         return None if known and overrules(told.odds, text) else found
 
     def last_sign(self, said: Sequence[str]) -> Sign | None:
-        """The sign of danger in the last of a person's messages, or, by words, in the last two together where neither
-        is one by itself: people send a sentence in two."""
+        """The sign of danger in the last of a person's messages, or in the last two together where neither is one by
+        itself: people send a sentence in two. Both words and what reads meaning must find it there: of 144 lines of
+        danger that were cut in two and found in neither part, 73 are, and of 852 pairs of ordinary messages 6."""
         found = self.sign(said[-1])
         if found or len(said) == 1 or self.sign(said[-2]):
             return found
-        return as_sign(by_words(" ".join(said[-2:])), TOGETHER)
+        both = " ".join(said[-2:])
+        return as_sign(by_words(both)) and as_sign(self.guess(both))
 
     def lately(self, context: Context) -> bool:
         """Whether one of the person's last GENTLE messages was a sign of danger, or one of the last GUESSED a guess."""
@@ -169,8 +166,8 @@ def overrules(odds: float, text: str) -> bool:
     return odds < OVERRULED and len(plain(text).split()) > FEW
 
 
-def as_sign(told: Guess, beyond: float = 0.0) -> Sign | None:
-    """What the classifier is sure of, by log-odds that are so far beyond the limit."""
-    if told.odds < told.sure + beyond:
+def as_sign(told: Guess) -> Sign | None:
+    """What the classifier is sure of."""
+    if told.odds < told.sure:
         return None
-    return Sign(KIND_OF[told.kind], told.acute, guessed=told.odds < CERTAIN + beyond)
+    return Sign(KIND_OF[told.kind], told.acute, guessed=told.odds < CERTAIN)

@@ -37,6 +37,10 @@ App: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
 TYPING_SECONDS = 4
 """Telegram shows "typing" for 5 s."""
 
+UNNOTICED_SECONDS = 1.0
+"""After which people notice that they wait (Miller 1968). To say sooner that Kith is typing would take a third of what
+all of Telegram's side does for a reply."""
+
 PACE_SECONDS = 1 / 30
 """Between two messages to anybody: Telegram takes about 30 a second of a bot, and refuses all that follow for a
 while."""
@@ -212,13 +216,12 @@ async def send(
 
 @asynccontextmanager
 async def typing(bot: Bot, place: Place) -> AsyncIterator[None]:
-    """Shows that Kith is typing, for as long as the block takes."""
+    """Shows that Kith is typing, for as long as the block takes, if that is long enough to be noticed."""
 
     async def keep_typing() -> None:
         call = partial(bot.send_chat_action, place.chat_id, ChatAction.TYPING, message_thread_id=place.topic)
-        while True:
-            if not await attempt(call):
-                return
+        await asyncio.sleep(UNNOTICED_SECONDS)
+        while await attempt(call):
             await asyncio.sleep(TYPING_SECONDS)
 
     task = asyncio.create_task(keep_typing())

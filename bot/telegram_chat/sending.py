@@ -221,7 +221,9 @@ async def typing(bot: Bot, place: Place) -> AsyncIterator[None]:
     async def keep_typing() -> None:
         call = partial(bot.send_chat_action, place.chat_id, ChatAction.TYPING, message_thread_id=place.topic)
         await asyncio.sleep(UNNOTICED_SECONDS)
-        while await attempt(call):
+        while True:
+            if not await attempt(call):
+                return
             await asyncio.sleep(TYPING_SECONDS)
 
     task = asyncio.create_task(keep_typing())

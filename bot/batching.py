@@ -95,7 +95,9 @@ class Batcher:
         that was answered writes on, and its first message must not make the others wait. None: none is one."""
         self._answer, self._max_batch, self._turn_seconds = answer, max_batch, turn_seconds
         self._late_seconds, self._crowd = late_seconds, crowd
-        self._crowd_answered = -math.inf
+        self._hurry = False
+        """Whether the batch at hand is of a crowd."""
+        self._hurried_until = -math.inf
         self._waiting: dict[str, deque[Waiting]] = {}
         """By dialog; the one whose turn is next comes first."""
         self._between: deque[tuple[Callable[[], None], asyncio.Future[None]]] = deque()
@@ -189,7 +191,8 @@ class Batcher:
                 queue.popleft()
             if not queue:
                 del self._waiting[dialog]
-        hurried = self._is_crowd(len(self._waiting)) or now < self._crowd_answered + self._late_seconds
+        self._hurry = self._crowd is not None and len(self._waiting) >= self._crowd
+        hurried = self._hurry or now < self._hurried_until
         batch: list[Waiting] = []
         late = False
         for dialog, queue in list(self._waiting.items()):
@@ -205,9 +208,6 @@ class Batcher:
                 break
         return batch, late
 
-    def _is_crowd(self, dialogs: int) -> bool:
-        return self._crowd is not None and dialogs >= self._crowd
-
     async def _run_batch(self, batch: Sequence[Waiting], late: bool) -> None:
         self._began = time.monotonic()
         try:
@@ -222,8 +222,8 @@ class Batcher:
                     waiting.turn.set_result(answer)
         finally:  # at the end of the bot this is cancelled, and nobody should wait for ever
             self._began, self._ended = None, time.monotonic()
-            if self._is_crowd(len(batch)):
-                self._crowd_answered = self._ended
+            if self._hurry:
+                self._hurried_until = self._ended + self._late_seconds
             for waiting in batch:
                 waiting.turn.cancel()
 

@@ -151,7 +151,17 @@ async def take_up_promoted(settings: Settings, serving: Serving, store: SqlDialo
         names = [str(new.serve[kind]) for kind in sorted(changed(before.serve, new.serve))]
         log.info("taken up: %s", " and ".join(names))
         del before
-        await asyncio.to_thread(gc.collect)  # models hold themselves in circles
+        await asyncio.to_thread(forget_models)
+
+
+def forget_models() -> None:
+    """Frees what no longer serves: models hold themselves in circles, and those that were there from the start where
+    nobody looks for garbage (bot/cli/heap.py)."""
+    frozen = gc.get_freeze_count() > 0
+    gc.unfreeze()
+    gc.collect()
+    if frozen:
+        gc.freeze()
 
 
 async def take_up_pool(serving: Serving, store: SqlDialogStore, batcher: Batcher) -> None:

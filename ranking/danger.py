@@ -28,16 +28,16 @@ and after what may be danger. Who is in danger mostly says more of it, and then 
 CALM = (
     "danger.", "grief.", "heart.", "mood.sad", "mood.lonely", "mood.anxious", "mood.scared",
     "mood.hopeless", "mood.crying", "mood.hate_myself", "mood.numb_empty", "mood.overwhelmed", "mood.hurt_by_someone",
-    "mood.nobody_understands", "listening.comfort", "listening.short", "listening.parting",
+    "mood.nobody_understands", "listening.comfort", "listening.short",
 )  # fmt: skip
 """What pool and listener say in those: names of situations and tones. Nothing that was generated is said."""
 
 HONEST = ("bot.are_you_human_really_sincere",)
 """What the pool says in those to who asks whether a person or a program writes."""
 
-HEARD = frozenset(f"listening.go_on/{number}" for number in (1, 4, 5, 6, 11, 12, 14, 15))
-"""What is said besides where it only may have been, or is a guess: that Kith hears, in words that would be right if it
-was."""
+HEARD = (*(f"listening.go_on/{number}" for number in (1, 4, 5, 6, 11, 12, 14, 15)), "listening.parting/1")
+"""What is said besides where it only may have been, or is a guess that is not acute: that Kith hears, in words that
+would be right if it was."""
 
 OVERRULED, FEW = 0.0, 5
 """Log-odds below which a classifier that reads meaning is believed and not a rule: the reply is calm then, and nothing
@@ -112,25 +112,25 @@ class DangerSigns:
 
     def last_sign(self, said: Sequence[str]) -> Sign | None:
         """The sign of danger in the last of a person's messages, or in the last two together where neither is one by
-        itself: people send a sentence in two. Both words and what reads meaning must find it there: of 144 lines of
-        danger that were cut in two and found in neither part, 73 are, and of 852 pairs of ordinary messages 6."""
+        itself: people send a sentence in two. Words or a rule must find it there, and what reads meaning too: by words,
+        of 144 lines of danger that were cut in two and found in neither part, 73 are, of 852 ordinary pairs 6."""
         found = self.sign(said[-1])
         if found or len(said) == 1 or self.sign(said[-2]):
             return found
         both = " ".join(said[-2:])
-        return as_sign(by_words(both)) and as_sign(self.guess(both))
+        return as_sign(self.guess(both)) if ruled(both) or as_sign(by_words(both)) else None
 
     def lately(self, context: Context) -> bool:
         """Whether one of the person's last GENTLE messages was a sign of danger, or one of the last GUESSED a guess."""
         return self.recent(context) is not None
 
     def recent(self, context: Context) -> Sign | None:
-        """That sign; the guess where there is no other."""
+        """That sign; a guess that is not acute where there is no other."""
         said = context.said("user")
         guess = None
         for back in range(min(GENTLE, len(said))):
             found = self.last_sign(said[: len(said) - back])
-            if found and not found.guessed:
+            if found and (not found.guessed or (found.acute and back < GUESSED)):
                 return found
             if found and back < GUESSED:
                 guess = found
@@ -154,10 +154,8 @@ class DangerSigns:
         found = self.recent(context)
         if not (found or self.doubtful(context)):
             return [False] * len(candidates)
-        calm: tuple[str, ...] = CALM
-        heard = HEARD if found is None or found.guessed else frozenset()
-        if asks_who_writes(context.last):
-            calm, heard = HONEST, frozenset()
+        heard = HEARD if found is None or (found.guessed and not found.acute) else ()
+        calm, heard = (HONEST, ()) if asks_who_writes(context.last) else (CALM, heard)
         return [not (c.source in WRITTEN and (c.origin.startswith(calm) or c.origin in heard)) for c in candidates]
 
 

@@ -29,8 +29,10 @@ TELLS = re.compile(r"^(?:how|what|where|who|why) (?:i|we|he|she|they|my|the|a|an
 
 GREETS = re.compile(
     r"""^(?:oh\s|well\s)? (?: hello+ | hallo+ | hullo | hi+(?:\shi+)* | hiya+ | he+y+[ao]? | howdy | ahoy | yo+ | sup
-      | hola | aloha | salut | bonjour | greetings | dear\s\w+ | g'?day | (?:good\s)?(?:mornin[g']?|afternoon|evening)
-      | good\sday | привет | здравствуй\w* | добр(?:ый|ое)\s\w+ )
+      | hola | aloha | salut | bonjour | greetings
+      | dear\s(?:kith|bot|friend|companion|robot|machine|computer|sir) | g'?day
+      | (?:good\s)?(?:mornin[g']?|afternoon|evening)
+      | good\sday | привет | здравствуй\w* | добр(?:ый|ое)\s(?:утро|день|вечер) )
     (?: ,?\s(?:there|kith|bot|friend|all|everyone|everybody|again|from\s\w+|to\syou|you|dear|mate|sunshine|robot
       |machine|stranger|world(?=[!.,])))*
     (?= \s*[^\w\s'-] | \s*$ | \s(?:i|i'm|im|i've|my|we|our|so|it'?s|today|tonight|this|guess|sorry|finally|just

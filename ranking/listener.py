@@ -115,10 +115,10 @@ def fit_for(message: str) -> list[frozenset[str]]:
             return [CALM]
         kind = asked_for(text)
         return [frozenset([f"{QUESTION}_{kind}" if kind else QUESTION]), frozenset([QUESTION]), CALM]
-    if takes_leave(text):
+    if takes_leave(text) and not STAKES.search(text):
         return [frozenset(["farewell"]) | PARTING, tones]
-    if greets(text):
-        return [frozenset(["greeting"]), tones]
+    if greets(text) and not STAKES.search(text):
+        return [frozenset(["greeting"]) | tones]
     for words, kind in ((THANKS, "thanks"), (LUCK, "luck"), (PRAISE, "praised")):
         if words.search(text) and not STAKES.search(text):
             return [frozenset([kind]), tones]

@@ -184,13 +184,13 @@ def test_ordinary_messages_are_no_sign_and_raise_no_doubt(text: str, shipped: Da
 class Believes(DangerSigns):
     """Its classifier finds one text to be danger, with these log-odds, and no other."""
 
-    def __init__(self, text: str, odds: float) -> None:
+    def __init__(self, text: str, odds: float, acute: bool = False) -> None:
         super().__init__({"en": cast(Meaning, None)})
-        self.text, self.odds = text, odds
+        self.text, self.odds, self.acute = text, odds, acute
 
     def guess(self, text: str) -> Guess:
         odds = self.odds if text == self.text else -9.0
-        return Guess(odds, "self_harm", acute=False, sure=3.0, perhaps=1.0, read=True)
+        return Guess(odds, "self_harm", acute=self.acute, sure=3.0, perhaps=1.0, read=True)
 
 
 def test_the_classifier_overrules_a_rule_but_not_where_little_is_said() -> None:
@@ -246,6 +246,24 @@ def test_what_only_listens_is_too_little_after_a_sign() -> None:
     assert ungentle([(context("i want to die", "I'm here.", "ok thanks"), [listens])]) == [[1]]
 
 
+@pytest.mark.parametrize("last", ["goodbye", "farewell", "time to go", "good night"])
+@pytest.mark.parametrize("first", ["i want to kill myself", "i will kill myself tonight"])
+def test_nobody_is_sent_off_after_a_sign(first: str, last: str) -> None:
+    said = [("farewell", n) for n in range(1, len(replies()["farewell"]) + 1)] + [("parting", 1), ("go_on", 12)]
+    sent_off = [Candidate("x", "listening", 1.0, f"listening.{kind}/{n}") for kind, n in said]
+    calm = Candidate("I'm sorry. I'm here.", "listening", 1.0, "listening.comfort/3")
+    assert ungentle([(context(first, "I'm here.", last), [*sent_off, calm])]) == [[*(1 for _ in sent_off), 0]]
+
+
+def test_after_a_guess_kith_listens_on_if_it_is_not_acute() -> None:
+    talk = context("no more soup for me", "I'm here.", "goodbye")
+    origins = ("listening.go_on/1", "listening.parting/1", "listening.farewell/1", "listening.comfort/3")
+    said = [Candidate("x", "listening", 1.0, origin) for origin in origins]
+    for acute, wanted in ((False, [0, 0, 1, 0]), (True, [1, 1, 1, 0])):
+        danger = Believes("no more soup for me", CERTAIN - 0.1, acute)
+        assert danger.ungentle([(talk, said)]) == [wanted]
+
+
 def test_who_asks_for_a_person_after_a_sign_is_told_the_truth() -> None:
     calm = Candidate("I'm here whenever you want to go on.", "listening", 1.0, "listening.comfort/3")
     cheeky = Candidate("Bot through and through.", "retrieval", 1.0, "bot.are_you_a_bot/1")
@@ -267,6 +285,7 @@ def test_the_replies_that_listen_are_those_that_are_meant() -> None:
         "Thank you for letting me in on that.",
         "You have my full attention.",
         "I want to hear how it goes on.",
+        "Take good care of yourself. I'm here at any hour.",
     }
 
 

@@ -42,8 +42,12 @@ ASKS_FOR = {
 }
 """Words that ask for a kind; all others are told by the vector."""
 
-TOGETHER = {"farewell": ("farewell", "parting"), "parting": ("farewell", "parting")}
-"""Kinds that the same words ask for."""
+TOGETHER = {
+    "farewell": ("farewell", "parting"),
+    "parting": ("farewell", "parting"),
+    "greeting": ("greeting", *(kind for kind in replies() if kind not in ASKS_FOR)),
+}
+"""Kinds that the same words ask for, or that may be said there too."""
 
 
 def fitting(kind: str) -> list[str]:
@@ -122,7 +126,8 @@ def test_what_words_ask_for_is_said_and_when_all_of_it_was_another_answer(encode
         (found,) = Listener(encoder, seed=0).propose([context(asking(kind, kisses))])
         assert {c.text for c in found} - calm <= set(fitting(kind))
         assert {c.text for c in found} & calm
-    said = [text for reply in fitting(kind) for text in ("x", reply)]
+    own = replies()[kind] if kind == "greeting" else fitting(kind)
+    said = [text for reply in own for text in ("x", reply)]
     (found,) = Listener(encoder, seed=0).propose([Context(spoken(*said, asking(kind)))])
     left = {c.origin.split("/")[0].removeprefix("listening.") for c in found}
     assert left

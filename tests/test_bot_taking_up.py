@@ -14,7 +14,7 @@ from promoting import Owner, confuse, make_taste, shift, spoil, version_of, writ
 from bot.batching import Batcher
 from bot.conversation import Conversation
 from bot.running import open_bot
-from bot.taking_up import Serving, load_promoted, take_up_promoted
+from bot.taking_up import Serving, forget_models, load_promoted, take_up_promoted
 from bot.versions import folder_of
 from ranking.policy import PolicyError
 from storage.dialog import PoolEntry, Turn, new_id
@@ -93,6 +93,28 @@ async def test_what_did_not_change_is_shared_and_what_did_is_freed(owner: Owner)
     assert all(a is b for a, b in zip((parts.retriever, parts.encoder, parts.taste, parts.toxicity), kept, strict=True))
     gc.collect()
     assert old() is None
+
+
+class Circle:
+    """Holds itself, as models do."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_models_that_were_there_from_the_start_are_freed_too(frozen: bool) -> None:
+    model = Circle()
+    seen = weakref.ref(model)
+    if frozen:
+        gc.freeze()
+    try:
+        del model
+        forget_models()
+        assert seen() is None
+        assert (gc.get_freeze_count() > 0) is frozen
+    finally:
+        gc.unfreeze()
 
 
 BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {

@@ -9,14 +9,14 @@ dialogs 306 are told, most of which do take leave.
 
 import re
 
+from ranking.dialog_acts import LONGEST, YOU
+
 CLAUSE_ENDS = re.compile(
     r"""[.!?;:…()\n*]+ | \s[-\u2013\u2014]+\s | [\U0001F300-\U0001FAFF\u2600-\u27BF\uFE0F\u200d]+
       | ,(?!\s*(?:bot|kith|friend|mate|love|dear|all|then)\b) | \b(?:lol|haha+|anyways?|but|(?<!over\s)and)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 """What clauses end with; an address, "good night, friend", ends none."""
-
-YOU = r"(?:you|ya|u|ye)"
 
 BEFORE = r"""(?:ok(?:ay)?|k|right|well|so|alrighty?|aight|welp|oh|thanks?|cheers|thank\syou|yes|no|yeah|you\stoo|then
   |now|ah|hm+)"""
@@ -91,9 +91,6 @@ IN_RUSSIAN = re.compile(
     r"\b(?:пока(?=[\s.!,)]*$)|до\s(?:свидания|встречи|завтра|скорого)|(?:спокойной|доброй)\sночи|увидимся)",
     re.IGNORECASE,
 )
-
-LONGEST = 300
-"""Letters that are looked at, the last ones: time grows with their square where somebody tries."""
 
 
 def takes_leave(text: str) -> bool:

@@ -71,6 +71,7 @@ class Listener:
             (f"listening.{kind}/{n}", text) for kind in replies() for n, text in enumerate(replies()[kind], 1)
         ]
         self.kinds = [kind for kind, texts in replies().items() for _ in texts]
+        self.runs = [runs(text) for _, text in self.texts]
         fitted = encoder.listening is not None and len(encoder.listening) == len(self.texts)
         self.weights = encoder.listening if fitted else None
 
@@ -89,7 +90,7 @@ class Listener:
         heard = set[tuple[str, ...]]().union(*map(runs, context.said("assistant")))
         drawn = np.argsort(-odds - SPREAD * self.random.gumbel(size=len(odds)))
         fresh = [number for number in drawn if normal(self.texts[number][1]) not in said]
-        fresh.sort(key=lambda number: not heard.isdisjoint(runs(self.texts[number][1])))
+        fresh.sort(key=lambda number: not heard.isdisjoint(self.runs[number]))
 
         def of(kinds: frozenset[str]) -> list[int]:
             return [number for number in fresh if self.kinds[number] in kinds]

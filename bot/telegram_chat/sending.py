@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,9 +42,9 @@ UNNOTICED_SECONDS = 1.0
 """After which people notice that they wait (Miller 1968). To say sooner that Kith is typing would take a third of what
 all of Telegram's side does for a reply."""
 
-PACE_SECONDS = 1 / 30
-"""Between two messages to anybody: Telegram takes about 30 a second of a bot, and refuses all that follow for a
-while."""
+PACE_MESSAGES = 30
+"""In any second, to anybody: Telegram takes about so many of a bot, and refuses all that follow for a while. All may go
+out at once: of 16 answered together the last one would wait half a second if each waited for a thirtieth."""
 
 FLOOD_WAITS = 3
 """How often a call that may be left out waits as long as Telegram's flood control asks for."""
@@ -101,7 +102,7 @@ class Pace(BaseRateLimiter[None]):
     itself."""
 
     def __init__(self) -> None:
-        self._free = 0.0
+        self._turns: deque[float] = deque(maxlen=PACE_MESSAGES)
 
     async def process_request(
         self,
@@ -115,8 +116,8 @@ class Pace(BaseRateLimiter[None]):
         """Calls the Bot API when it is the call's turn."""
         if endpoint in ("sendMessage", "sendDocument"):
             time = asyncio.get_running_loop().time()
-            turn = max(time, self._free)
-            self._free = turn + PACE_SECONDS
+            turn = max(time, self._turns[0] + 1) if len(self._turns) == PACE_MESSAGES else time
+            self._turns.append(turn)
             await asyncio.sleep(turn - time)
         return await callback(*args, **kwargs)
 

@@ -39,15 +39,15 @@ class Told:
 
 
 def evaluate_safety(files: Sequence[Path], danger: DangerSigns, load: Load) -> list[Told]:
-    """For each file of replies a table; for each of messages three: what rules find, what they or the classifier do,
-    what is met calmly at least. Raises CorpusError."""
+    """For each file of replies a table; for each of messages, which may all be fine, three: what rules find, what they
+    or the classifier do, what is met calmly at least. Raises CorpusError."""
     return [told for file in files for told in _of_file(file, danger, load)]
 
 
 def _of_file(file: Path, danger: DangerSigns, load: Load) -> list[Told]:
     lines = read_lines(file)
     verdicts = {line.verdict for line in lines if not line.fine}
-    if verdicts == {"danger"}:
+    if lines and verdicts <= {"danger"}:
         return [
             replace(
                 _told(f"Danger in {file.name}, by rules alone", lines, by_rules_alone, _pool()), missed=[], alarms=[]

@@ -300,6 +300,16 @@ def test_messages_are_measured_by_rules_by_both_and_by_what_is_met_calmly(files:
     assert not tables[0].missed and not tables[2].missed
 
 
+def test_messages_that_are_all_fine_are_measured_too(tmp_path: Path) -> None:
+    talk, nothing = tmp_path / "talk.toml", tmp_path / "nothing.toml"
+    talk.write_text('[fine.en]\nchat = ["i want to kill myself", "the tea is cold"]\n', encoding="utf-8")
+    rules, *_ = evaluate_safety([talk], DangerSigns(), load=lambda: lambda batch: [])
+    assert rules.rows[0].figures["false alarms"].value == 0.5
+    nothing.touch()
+    with pytest.raises(CorpusError):
+        evaluate_safety([nothing], DangerSigns(), load=lambda: lambda batch: [])
+
+
 def test_the_commands_fit_and_measure(
     files: list[Path], tmp_path: Path, bi_encoder_folder: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

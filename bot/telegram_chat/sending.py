@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -102,7 +103,7 @@ class Pace(BaseRateLimiter[None]):
     itself."""
 
     def __init__(self) -> None:
-        self._turns: deque[float] = deque(maxlen=PACE_MESSAGES)
+        self._turns = deque([-math.inf] * PACE_MESSAGES, PACE_MESSAGES)
 
     async def process_request(
         self,
@@ -116,7 +117,7 @@ class Pace(BaseRateLimiter[None]):
         """Calls the Bot API when it is the call's turn."""
         if endpoint in ("sendMessage", "sendDocument"):
             time = asyncio.get_running_loop().time()
-            turn = max(time, self._turns[0] + 1) if len(self._turns) == PACE_MESSAGES else time
+            turn = max(time, self._turns[0] + 1)
             self._turns.append(turn)
             await asyncio.sleep(turn - time)
         return await callback(*args, **kwargs)

@@ -44,6 +44,8 @@ class GeneratorEvaluation:
     """What the assistant is told about itself, by persona; under "" where a dialog names none."""
     most: int = 60
     """Dialogs of each source for the bits, at the most."""
+    train: int = 0
+    """Dialogs of the train split that the 5-gram model learns, at the most; 0 for all."""
     replies: int = 300
     """Contexts to answer; 0 leaves this part out."""
     votes: tuple[Path, ...] = ()
@@ -103,7 +105,7 @@ def evaluate_generator(run: GeneratorEvaluation) -> GeneratorFigures:
     )
     train = mix((dialog for dialog in dialogs if dialog.split == "train"), MIXTURE, run.lang, run.seed)
     marks = [time.monotonic()]
-    baseline = ngram(train, next(iter(local.values()))) if train else None
+    baseline = ngram(train[: run.train or None], next(iter(local.values()))) if train else None
     marks.append(time.monotonic())
     costs = bits_by_source(local, baseline, at_most(held, run.most, run.seed), run.seed, run.resamples)
     marks.append(time.monotonic())

@@ -4,6 +4,7 @@ Response selection (selection.py), echo (echo.py) and votes (rated.py) on the he
 the pool: when is what retrieval finds of the right situation.
 """
 
+import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class RankingEvaluation:
     """Questions of each source at the most."""
     most_votes: int = 1500
     """Rated replies of each source at the most."""
+    pool: int = 0
+    """Contexts of the pool that are asked, at the most; 0 for all."""
     seed: int = 0
     resamples: int = RESAMPLES
 
@@ -120,12 +123,17 @@ def labels(kind: str, names: Sequence[str]) -> list[str]:
     return [kind] if len(names) == 1 else [f"{kind} {name or 'shipped'}" for name in names]
 
 
-def pool_precision(index: Index, encoder: Encoder, seed: int = 0, resamples: int = RESAMPLES) -> list[Row]:
+def pool_precision(
+    index: Index, encoder: Encoder, seed: int = 0, resamples: int = RESAMPLES, most: int = 0
+) -> list[Row]:
     """For thresholds of similarity: the share of the pool's own contexts for which something is found at or over it,
     and the share of those for which it is of the right situation. Asked are the contexts that are never
-    trained on, each with itself left out; intervals by bootstrap over situations."""
+    trained on, `most` of them where that is not 0, each with itself left out; intervals by bootstrap over
+    situations."""
     place = {text: number for number, text in enumerate(index.texts)}
     texts = [text for text in index.texts if kept_out(text)] or list(index.texts)
+    if most:
+        texts = random.Random(seed).sample(texts, min(most, len(texts)))
     owners: dict[str, list[tuple[str, ...]]] = {}
     for entry in index.entries:
         for text in entry.contexts:

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ranking.features import cheap_features, scorer
 from ranking.metrics import auc
-from ranking.policy import Weights
+from ranking.policy import SHIPPED, Weights, load_weights
 from ranking.ranker import CrossEncoderRanker
 from storage.corpora import CorpusError, LoggedVote, RatedReply, held_back
 from storage.dialog import Candidate, Context
@@ -48,12 +48,27 @@ SPEAKING = 20
 repeated something, and a regression made repeating a virtue of it."""
 
 
+FACTS = frozenset(("votes", "liked", "dialogs", "features", "auc_on_the_other_half"))
+"""What every record of a fit has; older ones have no spread."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Weights, and how they were found: counts, and the AUC on the half of the dialogs that they were not fitted on."""
+    """Weights, and how they were found: counts, how far each feature is spread over the votes (its standard deviation),
+    and the AUC on the half of the dialogs that they were not fitted on."""
 
     weights: Weights
     facts: Mapping[str, Any]
+
+    @property
+    def strengths(self) -> dict[str, float]:
+        """What a standard deviation of each fitted feature changes a total by, the largest first; where the facts tell
+        no spread, all weights as they are."""
+        spread = self.facts.get("spread")
+        found = self.weights.weights
+        if spread:
+            found = {name: weight * spread[name] for name, weight in found.items() if name in spread}
+        return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
 
 def fit_policy(votes: Sequence[LoggedVote], names: Sequence[str], before: Weights, seed: int = 0) -> Fit:
@@ -84,6 +99,7 @@ def fit_policy(votes: Sequence[LoggedVote], names: Sequence[str], before: Weight
         "liked": int(labels.sum()),
         "dialogs": len({vote.dialog_id for vote in votes}),
         "features": list(names),
+        "spread": {name: round(float(s), 4) for name, s in zip(names, columns.std(axis=0), strict=True)},
         "auc_on_the_other_half": {
             name: as_json(estimate(np.stack([values, labels[test]], axis=1), groups, auc))
             for name, values in measured.items()
@@ -166,3 +182,11 @@ def save_fit(file: Path, fit: Fit) -> None:
     content = {"version": weights.version, "weights": weights.weights, "vetoes": weights.vetoes, "fit": fit.facts}
     with written_whole(file) as made:
         made.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def load_fit(file: Path | None = None) -> Fit:
+    """A policy file, by default the shipped one, with how its weights were found; without facts where it has no record
+    of that, as one written by hand. Raises PolicyError as `load_weights` does."""
+    weights = load_weights(file)
+    record = json.loads((file or SHIPPED).read_text(encoding="utf-8")).get("fit")
+    return Fit(weights, record if isinstance(record, dict) and record.keys() >= FACTS else {})

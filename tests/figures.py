@@ -10,7 +10,9 @@ from generation.evaluate import Bits, GeneratorFigures
 from generation.replies import Replies
 from ranking.echo import Echo
 from ranking.evaluate import RankingFigures
+from ranking.fit import Fit
 from ranking.metrics import Bin
+from ranking.policy import Weights
 from ranking.rated import Rated
 from ranking.selection import Selected
 from storage.estimates import Estimate, Row
@@ -98,6 +100,20 @@ def generator_figures() -> GeneratorFigures:
     return GeneratorFigures({"starter": "v3"}, bits, Replies(12, 80, said), {"bits": 2.0})
 
 
+def policy() -> Fit:
+    """Of two features fitted to votes, and one that was set."""
+    auc = {"value": 0.78, "low": 0.76, "high": 0.8}
+    facts = {
+        "votes": 1200,
+        "liked": 400,
+        "dialogs": 90,
+        "features": ["ranker", "echo"],
+        "spread": {"ranker": 2.0, "echo": 0.05},
+        "auc_on_the_other_half": {"fitted": auc, "ranker alone": {**auc, "value": 0.77}},
+    }
+    return Fit(Weights("fitted 2026-01-01", {"echo": -10.0, "ranker": 0.4, "retrieved": 0.25}, {"unsafe": 1.0}), facts)
+
+
 def talked(*others: str) -> Talked:
     """The whole bot is liked more than the generator alone; the others are like it."""
     shares = {**dict.fromkeys(others, math.nan), RETRIEVAL: 0.0, GENERATOR: 1.0, RANKER: 0.2, WHOLE: 0.1}
@@ -136,5 +152,6 @@ def run() -> Run:
             for t in (0.3, 0.4, 0.5)
         ],
         generator=generator_figures(),
+        policy=policy(),
         bot=bot_figures(),
     )

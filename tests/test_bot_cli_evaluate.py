@@ -1,25 +1,33 @@
 """`kith evaluate`: its tables, its file, and what it says when something is missing."""
 
+import gzip
 import hashlib
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-from figures import estimate, generator_figures, ranking_figures, run
+from figures import bot_figures, estimate, generator_figures, ranking_figures, run
 
 from bot.cli import main, measuring, tables
 from bot.cli.run_file import as_json, data_files, save_run, versions, write_whole
 from bot.settings import Settings, UserError, env_name
 from ranking.evaluate import RankingEvaluation
 from ranking.metrics import Bin
-from storage.corpora import CorpusError
+from storage.corpora import CorpusError, read_dialogs
+from storage.dialog import PoolEntry
+
+pytest_plugins = ("tiny",)
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +166,94 @@ def test_everything_is_measured_once_and_shown_three_times(
         assert title in out
     assert main(["evaluate", "all", *options, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ranking"] == found["ranking"]
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> tuple[Path, Path]:
+    """A slice of our own data: 30 dialogs of Kith's voice, 24 of them held back, and 60 judgements, half of them so."""
+    voice = list(read_dialogs(ROOT / "generation" / "voice"))
+    taken = [[d for d in voice if d.split == split][:count] for split, count in (("valid", 24), ("train", 6))]
+    dialogs = [
+        {"id": d.id, "source": d.source, "split": d.split, "turns": [
+            {"role": "a" if m.role == "user" else "b", "text": m.text} for m in d.messages[:6]
+        ]} for part in taken for d in part
+    ]  # fmt: skip
+    with gzip.open(ROOT / "ranking" / "starter" / "judgements.jsonl.gz", "rt") as stream:
+        judged = [json.loads(line) for line in islice(stream, 60)]
+    votes = [{**vote, "label": n // 2 % 2, "split": ("train", "valid")[n % 2]} for n, vote in enumerate(judged)]
+    files = tmp_path / "dialogs.jsonl", tmp_path / "votes.jsonl"
+    for file, records in zip(files, (dialogs, votes), strict=True):
+        file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return files
+
+
+def test_a_quick_look_at_everything_is_whole(
+    ours: tuple[Path, Path],
+    retriever_folder: str,
+    ranker_folder: str,
+    generator_folder: str,
+    bi_encoder_folder: str,
+    quick_toxicity: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing is put in the place of what measures; the models are tiny, and the pool has six situations."""
+    texts = {f"food/{n}": (f"what shall we eat {n}", f"i am hungry {n}") for n in range(6)}
+    pool = [PoolEntry(name, f"Soup with {name}.", contexts, "curated") for name, contexts in texts.items()]
+    monkeypatch.setattr("bot.assemble.curated", lambda: pool)
+    monkeypatch.setattr("ranking.toxicity.curated", lambda: pool)
+    monkeypatch.setattr("ranking.baselines.packaged_minilm", lambda: bi_encoder_folder)
+    monkeypatch.setenv("KITH_THREADS", "1")
+    dialogs, votes = map(str, ours)
+    models = ["--retriever", retriever_folder, "--ranker", ranker_folder, "--generator", generator_folder]
+    options = ["--data", dialogs, "--votes", votes, *models, "--judge", ranker_folder, "--out", str(tmp_path / "out")]
+    assert main(["evaluate", "all", *options, "--quick"]) == 0
+    assert "The whole bot: scripted users" in capsys.readouterr().out
+    [kept] = (tmp_path / "out").glob("run-*.json")
+    found = json.loads(kept.read_text())
+    assert [file["sha256"] for file in found["data"]] == [hashlib.sha256(f.read_bytes()).hexdigest() for f in ours]
+    assert found["ranking"]["selection"][0]["questions"] >= 20
+    assert found["ranking"]["votes"][0]["replies"] == 30
+    assert {"retriever", "ranker", "bot's policy", "bot's judge"} <= found["models"].keys()
+    assert {"selection", "echo", "votes", "pool", "generator, bits", "bot, scripted users"} <= found["seconds"].keys()
+    assert found["pool"] and found["generator"]["bits"]["dialogs"]["all sources"] == 6
+    assert found["generator"]["replies"]["contexts"] == 8
+    assert found["policy"]["facts"]["votes"] > 1000 and "toxic" in found["policy"]["weights"]["vetoes"]
+    assert {kind: talked["replies"] for kind, talked in found["bot"]["talks"].items()} == {
+        "held-back places": 12, "scripted users": 20
+    }  # fmt: skip
+    report = (tmp_path / "out" / "report.html").read_text()
+    headings = re.findall("<h2>(.*?)</h2>", report)
+    assert headings == [
+        "Response selection", "Echo", "Votes", "The pool", "The generator", "The policy", "The whole bot",
+        "How this was measured",
+    ]  # fmt: skip
+    assert report.count("<figure>") == 11
+    assert (tmp_path / "out" / "dialogs.md").read_text().count("\n> ") == 20
+
+
+@pytest.mark.parametrize("part", ["ranking", "generator", "bot"])
+def test_a_part_has_a_file_of_its_own_where_a_folder_is_named(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures: Any = {"ranking": ranking_figures(), "generator": generator_figures(), "bot": bot_figures()}[part]
+    where = {"ranking": "ranking.evaluate", "generator": "generation.evaluate", "bot": "bot.ablation"}[part]
+    monkeypatch.setattr(f"{where}.evaluate_{part}", lambda *_: figures)
+    data, out = tmp_path / "talk.jsonl", tmp_path / "out"
+    data.write_text("{}\n")
+    options = ["--data", str(data), *(["--votes", str(data)] if part == "ranking" else []), "--seed", "3"]
+    assert main(["evaluate", part, *options]) == 0
+    assert not out.exists()
+    capsys.readouterr()
+    assert main(["evaluate", part, *options, "--out", str(out)]) == 0
+    [kept] = out.glob("run-*.json")
+    assert str(kept) in capsys.readouterr().out
+    found = json.loads(kept.read_text())
+    assert found.keys() == {"made", "settings", "data", "versions", "models", "seconds", part}
+    assert found[part] == as_json(figures)
+    assert (found["settings"][part]["seed"], found["models"]) == (3, dict(figures.models))
+    assert found["data"] == [{"name": str(data), "sha256": hashlib.sha256(b"{}\n").hexdigest(), "bytes": 3}]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,16 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from figures import estimate, rated, run, selected
+from figures import estimate, policy, rated, run, selected
 
 from bot.cli import evaluate_plots as plots
 from bot.cli import sentences
 from bot.cli.drawing import DARK, QUIET
 from bot.cli.evaluate_page import page, sections
+from bot.cli.page import Section, as_html
+from ranking.fit import Fit
 from ranking.metrics import Bin
+from ranking.policy import Weights
 from storage.estimates import Row
 
 
@@ -24,6 +27,10 @@ def html() -> str:
 
 def decoded(source: str) -> str:
     return base64.b64decode(source.removeprefix("data:image/svg+xml;base64,")).decode()
+
+
+def of_policy(found: Fit) -> Section:
+    return {section.heading: section for section in sections(replace(run(), policy=found))}["The policy"]
 
 
 def test_the_page_needs_nothing_besides_itself(html: str) -> None:
@@ -39,7 +46,7 @@ def test_every_picture_is_svg_with_a_sentence(html: str) -> None:
         r'<source media="\(prefers-color-scheme: dark\)" srcset="([^"]+)"><img alt="([^"]+)" src="([^"]+)"'
     )
     pictures = re.findall(picture, html)
-    assert len(pictures) == html.count("<figure>") == 10
+    assert len(pictures) == html.count("<figure>") == 11
     for caption, dark, alternative, source in pictures:
         assert caption == alternative
         assert re.fullmatch(r"[^.].*[^.]\.", caption)
@@ -101,6 +108,31 @@ def test_only_differences_clear_of_zero_are_called_so() -> None:
 def test_a_generator_that_was_asked_for_no_replies_has_no_picture_of_them() -> None:
     silent = replace(run(), generator=replace(run().generator, replies=None))
     assert {s.heading: len(s.pictures) for s in sections(silent)}["The generator"] == 1
+
+
+def test_the_policy_is_told_with_how_it_was_fitted_and_what_was_set() -> None:
+    found = of_policy(policy())
+    [(_, told)] = found.pictures
+    assert told == (
+        "The policy 'fitted 2026-01-01' was fitted to 1,200 votes in 90 dialogs, 400 of them likes; fitted to half of "
+        "the dialogs it tells likes in the other half with an AUC of 0.780 [0.760, 0.800], the ranker alone with "
+        "0.770 [0.760, 0.800]. Its largest weights by standard deviation: ranker +0.80, echo \N{MINUS SIGN}0.50."
+    )
+    assert [row.model for row in found.tables["Weights"]] == ["ranker", "echo"]
+    assert found.listings["Kept or set, not fitted"].lines == [
+        ("retrieved", "weight 0.25"), ("unsafe", "never said from 1 on")
+    ]  # fmt: skip
+
+
+def test_a_policy_without_a_record_shows_its_weights_and_says_that_it_has_none() -> None:
+    by_hand = Fit(Weights("mine", {"echo": -0.5, "ranker": 1.0}, {}), {})
+    whole = as_html(of_policy(by_hand))
+    assert (
+        "The policy &#x27;mine&#x27; has no record of a fit to votes; its largest weights: ranker +1.00, echo" in whole
+    )
+    assert "<td>ranker</td><td>1.000<i></i></td><td>–<i></i></td>" in whole
+    assert "<td>echo</td><td>weight -0.5</td>" in whole
+    assert "its largest weights: none." in as_html(of_policy(Fit(Weights("none", {}, {}), {})))
 
 
 def test_ours_have_their_colours_and_baselines_step_back() -> None:

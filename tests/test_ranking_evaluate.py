@@ -100,5 +100,7 @@ def test_a_pool_is_asked_with_its_own_contexts_each_left_out_in_turn(encoder: En
     assert thresholds == sorted(thresholds)
     assert found == sorted(found, reverse=True)
     assert all(0 <= figure.value <= 1 for row in rows for figure in row.figures.values())
+    some = pool_precision(Retriever([*near, *far], encoder).index, encoder, resamples=20, most=1)
+    assert {row.figures["found"].value for row in some} == {1.0}  # a threshold that nothing is found at has no row
     alone = pool_precision(Retriever(near, encoder).index, encoder, resamples=20)
     assert all(row.figures["of the right situation"].value == 1 for row in alone)

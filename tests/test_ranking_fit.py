@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from ranking.fit import OF_REPLY, SPEAKING, as_votes, completed, fit_policy, save_fit, weight_beside
+from ranking.fit import OF_REPLY, SPEAKING, as_votes, completed, fit_policy, load_fit, save_fit, weight_beside
 from ranking.policy import ScoringPolicy, Weights, load_weights
 from ranking.ranker import CrossEncoderRanker
 from ranking.vectors import Encoder
@@ -119,6 +120,32 @@ def test_a_fit_is_a_policy_file(tmp_path: Path) -> None:
         {"ranker": [0.1, 0.0], "echo": [0.7, 0.0]},
     )
     assert decision.reply == "other"
+
+
+def test_a_fit_is_read_back_with_what_each_feature_counts(tmp_path: Path) -> None:
+    found = fit_policy(votes(), ("ranker", "echo"), BEFORE)
+    save_fit(tmp_path / "policy.json", found)
+    again = load_fit(tmp_path / "policy.json")
+    assert again == found
+    spread = np.std([vote.features["echo"] for vote in votes()])
+    assert again.strengths.keys() == {"ranker", "echo"}
+    assert again.strengths["echo"] == pytest.approx(found.weights.weights["echo"] * spread, rel=1e-2)
+    assert abs(again.strengths["ranker"]) > abs(again.strengths["echo"])
+
+
+@pytest.mark.parametrize("record", ["", ', "fit": {"votes": 3}', ', "fit": "by hand"'])
+def test_a_policy_without_a_record_of_its_fit_has_weights_alone(tmp_path: Path, record: str) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"version": "mine", "weights": {"echo": -0.5, "ranker": 1.0}, "vetoes": {}' + record + "}")
+    found = load_fit(file)
+    assert (found.weights, found.facts) == (load_weights(file), {})
+    assert list(found.strengths.items()) == [("ranker", 1.0), ("echo", -0.5)]
+
+
+def test_the_shipped_policy_has_its_record() -> None:
+    found = load_fit()
+    assert found.facts["features"] == list(found.facts["spread"])
+    assert found.strengths.keys() <= found.weights.weights.keys()
 
 
 def test_rated_replies_become_votes_with_the_features_that_they_have_by_themselves(

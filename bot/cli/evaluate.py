@@ -1,6 +1,7 @@
 """`kith evaluate`: how good the models are, against baselines, on data that they were not trained on."""
 
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.folders import model
-from bot.cli.measuring import bot_run, generator_run, measure, pool_rows, ranking_run
+from bot.cli.measuring import bot_run, generator_run, measure, measure_part, pool_rows, ranking_run
 from bot.cli.output import Json, show_json, show_table
 from bot.cli.tables import show_ranking, show_rows
 
@@ -28,6 +29,7 @@ Models = Annotated[
 Positions = Annotated[int, typer.Option(help="Questions of each source at the most.", min=20)]
 Judge = Annotated[str, typer.Option(help="Vote model that judges the whole bot; default: the shipped one.")]
 SelfPlay = Annotated[int, typer.Option(help="Dialogs of the bot with itself; 0 for none.", min=0)]
+Out = Annotated[Path | None, typer.Option(help="Folder for the run's file.")]
 MostVotes = Annotated[int, typer.Option(help="Rated replies of each source at the most.", min=2)]
 
 POOL_TITLE = "Pool: what is found at or over a similarity"
@@ -62,9 +64,9 @@ def everything(
     of_generator = generator_run(settings, data, generator, seed)
     of_bot = bot_run(data, judge, self_play, seed)
     if quick:
-        of_ranking = replace(of_ranking, positions=40, most_votes=200, resamples=200)
-        of_generator = replace(of_generator, most=6, replies=32)
-        of_bot = replace(of_bot, places=32, users=4, resamples=200)
+        of_ranking = replace(of_ranking, positions=24, most_votes=100, pool=100, resamples=100)
+        of_generator = replace(of_generator, most=6, train=300, replies=8, resamples=100)
+        of_bot = replace(of_bot, places=12, users=2, resamples=100)
     run = measure(settings, of_ranking, of_generator, of_bot)
     saved, shown = save_run(out, run), write_whole(out / "report.html", page(run))
     talked = write_whole(out / "dialogs.md", as_markdown(run.bot, run.made))
@@ -86,6 +88,7 @@ def ranking(
     ranker: Models = None,
     positions: Positions = 400,
     most_votes: MostVotes = 1500,
+    out: Out = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -97,11 +100,14 @@ def ranking(
 
     settings = load_settings()
     set_up_libraries(settings)
-    found = evaluate_ranking(ranking_run(settings, data, votes, retriever, ranker, positions, most_votes, seed))
+    run = ranking_run(settings, data, votes, retriever, ranker, positions, most_votes, seed)
+    found, saved = measure_part("ranking", run, evaluate_ranking, [*data, *votes], out)
     if json:
         show_json(as_json(found))
-    else:
-        show_ranking(found)
+        return
+    show_ranking(found)
+    if saved:
+        typer.echo(saved)
 
 
 @app.command()
@@ -156,6 +162,7 @@ def generator(
     replies: Annotated[int, typer.Option(help="Contexts to answer; 0 for none.", min=0)] = 300,
     votes: Annotated[list[Path] | None, typer.Option(help="Votes: is what was liked likelier?")] = None,
     preferences: Annotated[list[Path] | None, typer.Option(help="Preferences, likewise.")] = None,
+    out: Out = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -168,17 +175,21 @@ def generator(
     settings = load_settings()
     set_up_libraries(settings)
     run = replace(generator_run(settings, data, model, seed), most=most, replies=replies)
-    found = evaluate_generator(replace(run, votes=tuple(votes or ()), preferences=tuple(preferences or ())))
+    run = replace(run, votes=tuple(votes or ()), preferences=tuple(preferences or ()))
+    read = [*run.data, *run.votes, *run.preferences]
+    found, saved = measure_part("generator", run, evaluate_generator, read, out)
     if json:
         show_json(as_json(found))
-    else:
-        _show_generator(found)
+        return
+    _show_generator(found)
+    if saved:
+        typer.echo(saved)
 
 
 @app.command()
 def bot(
     data: Data,
-    out: Annotated[Path | None, typer.Option(help="Folder for dialogs.md, the dialogs with scripted users.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run's file and dialogs.md, what was said.")] = None,
     judge: Judge = "",
     places: Annotated[int, typer.Option(help="Held-back places to answer, one a dialog.", min=1)] = 200,
     users: Annotated[int, typer.Option(help="Scripted users to talk with, at the most.", min=1, max=40)] = 40,
@@ -199,14 +210,14 @@ def bot(
     settings = load_settings()
     set_up_libraries(settings)
     run = replace(bot_run(data, judge, self_play, seed), places=places, users=users, turns=turns)
-    found = evaluate_bot(settings, run)
+    found, saved = measure_part("bot", run, partial(evaluate_bot, settings), data, out)
     talked = write_whole(out / "dialogs.md", as_markdown(found, datetime.now(UTC))) if out else None
     if json:
         show_json(as_json(found))
         return
     _show_bot(found)
-    if talked:
-        typer.echo(talked)
+    if out:
+        typer.echo(f"{saved}\n{talked}")
 
 
 def _show_bot(figures: "BotFigures") -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from bot.cli import evaluate_plots as plots
 from bot.cli import sentences
-from bot.cli.page import Section, as_html, cell, facts, whole_page
+from bot.cli.page import Listing, Section, as_html, cell, facts, whole_page
 from bot.cli.run_file import Run, as_json
 from bot.cli.tables import title
 
 if TYPE_CHECKING:
     from bot.ablation import BotFigures
     from generation.evaluate import GeneratorFigures
+    from ranking.fit import Fit
     from storage.estimates import Row
 
 
@@ -61,6 +62,7 @@ def sections(run: Run) -> list[Section]:
             {"By threshold of similarity": run.pool},
         ),
         _generator(run.generator),
+        _policy(run.policy),
         _bot(run.bot),
     ]
 
@@ -73,6 +75,34 @@ def _generator(found: "GeneratorFigures") -> Section:
         told = f"Replies in {found.replies.contexts} contexts, distinct-n of {found.replies.words} words"
         tables[told] = _turned(found.replies.rows, "people")
     return Section("The generator", sentences.GENERATOR, pictures, tables)
+
+
+def _policy(found: "Fit") -> Section:
+    """The fitted weights as a picture, what votes had no say in as words."""
+    from storage.estimates import NONE, Estimate, Row
+
+    weights, vetoes = found.weights.weights, found.weights.vetoes
+    spread = found.facts.get("spread", {})
+    rows = [
+        Row(
+            name,
+            {
+                "weight": Estimate(weights[name], NONE.low, NONE.high),
+                "standard deviation": Estimate(spread.get(name, NONE.value), NONE.low, NONE.high),
+            },
+        )
+        for name in found.strengths
+    ]
+    fitted = found.facts.get("features", ())
+    lines = [(name, f"weight {weight:g}") for name, weight in weights.items() if name not in fitted]
+    lines += [(name, f"never said from {limit:g} on") for name, limit in vetoes.items()]
+    return Section(
+        "The policy",
+        sentences.POLICY,
+        [(plots.policy_bars(found), sentences.policy(found))],
+        {"Weights": rows} if rows else {},
+        listings={"Kept or set, not fitted": Listing(("feature", ""), lines)} if lines else {},
+    )
 
 
 def _bot(found: "BotFigures") -> Section:

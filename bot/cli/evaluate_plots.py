@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from generation.evaluate import Bits
     from generation.replies import Replies
     from ranking.echo import Echo
+    from ranking.fit import Fit
     from ranking.metrics import Bin
     from ranking.rated import Rated
     from ranking.selection import Selected
@@ -166,6 +167,29 @@ def bit_bars(found: "Bits") -> "Figure":
         axes.set_title(f"{source}, n = {found.dialogs.get(source, 0)}")
         axes.set_xlim(0, 1.05 * max(figure.high for row in found.rows for figure in row.figures.values()))
     panels[-1].set_xlabel("bits per character")
+    return figure
+
+
+@styled
+def policy_bars(found: "Fit") -> "Figure":
+    """What features count in the total, the largest first."""
+    strengths = found.strengths
+    figure, [axes] = grid(1, 1, 0.9 + 0.24 * len(strengths))
+    values = list(strengths.values())
+    axes.barh(
+        range(len(values)), values, height=0.62, color=[GREEN if value > 0 else BROWN for value in values], alpha=0.85
+    )
+    right = axes.get_yaxis_transform()
+    for place, value in enumerate(values):
+        axes.text(
+            1.02, place, f"{value:+.2f}".replace("-", "\N{MINUS SIGN}"), transform=right, va="center", fontsize=8.5
+        )
+    axes.set_yticks(range(len(values)), list(strengths))
+    axes.set_ylim(len(values) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.axvline(0, color=QUIET, linewidth=0.9)
+    axes.set_xlabel("weight times the feature's standard deviation" if found.facts.get("spread") else "weight")
     return figure
 
 

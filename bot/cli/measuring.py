@@ -1,18 +1,22 @@
 """What `kith evaluate` runs: the measuring of ranking/ and generation/, on models of the settings or those named."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from bot.ablation import BotEvaluation
+    from bot.ablation import BotEvaluation, BotFigures
     from bot.cli.run_file import Run
     from bot.settings import Settings
-    from generation.evaluate import GeneratorEvaluation
-    from ranking.evaluate import RankingEvaluation
+    from generation.evaluate import GeneratorEvaluation, GeneratorFigures
+    from ranking.evaluate import RankingEvaluation, RankingFigures
     from storage.estimates import Row
+
+Asked = TypeVar("Asked", "RankingEvaluation", "GeneratorEvaluation", "BotEvaluation")
+Found = TypeVar("Found", "RankingFigures", "GeneratorFigures", "BotFigures")
 
 
 def ranking_run(
@@ -71,14 +75,14 @@ def bot_run(data: Sequence[Path], judge: str, self_play: int, seed: int) -> "Bot
     return BotEvaluation(data=tuple(data), judge=judge, self_play=self_play, seed=seed)
 
 
-def pool_rows(settings: "Settings", seed: int, resamples: int = 1000) -> "list[Row]":
-    """What retrieval finds in the pool of the settings."""
+def pool_rows(settings: "Settings", seed: int, resamples: int = 1000, most: int = 0) -> "list[Row]":
+    """What retrieval finds in the pool of the settings; `most` of its contexts are asked, 0 for all."""
     from bot.assemble import load_retriever, open_store
     from ranking.evaluate import pool_precision
 
     with open_store(settings) as store:
         retriever = load_retriever(settings, store)
-    return pool_precision(retriever.index, retriever.encoder, seed, resamples)
+    return pool_precision(retriever.index, retriever.encoder, seed, resamples, most)
 
 
 def measure(
@@ -93,10 +97,15 @@ def measure(
     from bot.cli.run_file import Run, data_files, versions
     from generation.evaluate import evaluate_generator
     from ranking.evaluate import evaluate_ranking, labels
+    from ranking.fit import load_fit
     from ranking.retriever import ABSTAIN_BELOW
+    from ranking.safety import guarded
 
     set_up_libraries(settings)
     made, files = datetime.now(UTC), data_files([*of_ranking.dialogs, *of_ranking.votes])
+    policy = load_fit(settings.policy)
+    if settings.safety == "on":
+        policy = replace(policy, weights=guarded(policy.weights))
     ranked = evaluate_ranking(of_ranking)
     started = time.monotonic()
     first = settings.model_copy(
@@ -106,7 +115,7 @@ def measure(
             "generator": of_generator.models[0],
         }
     )
-    pooled = pool_rows(first, of_ranking.seed, of_ranking.resamples)
+    pooled = pool_rows(first, of_ranking.seed, of_ranking.resamples, of_ranking.pool)
     seconds = {"pool": round(time.monotonic() - started, 1)}
     written = evaluate_generator(of_generator)
     named = labels("generator", list(written.models))
@@ -132,5 +141,21 @@ def measure(
         ranking=ranked,
         pool=pooled,
         generator=written,
+        policy=policy,
         bot=talked,
     )
+
+
+def measure_part(
+    part: str, asked: Asked, evaluate: Callable[[Asked], Found], data: Iterable[Path], out: Path | None
+) -> tuple[Found, Path | None]:
+    """The figures of one part and, where there is a folder for it, the run's file in it, which is that of a run of
+    everything without the other parts."""
+    from bot.cli.run_file import Origin, data_files, save_run, versions
+
+    made, files = datetime.now(UTC), data_files(data) if out else ()
+    found = evaluate(asked)
+    if not out:
+        return found, None
+    origin = Origin(made, {part: asked}, files, versions(), found.models, found.seconds)
+    return found, save_run(out, origin, **{part: found})

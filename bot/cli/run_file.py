@@ -1,4 +1,4 @@
-"""A run of `kith evaluate all`: what was measured, on which data, with which versions; and the file that keeps it."""
+"""A run of `kith evaluate`: what was measured, on which data, with which versions; and the file that keeps it."""
 
 import hashlib
 import json
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bot.ablation import BotFigures
     from generation.evaluate import GeneratorFigures
     from ranking.evaluate import RankingFigures
+    from ranking.fit import Fit
     from storage.estimates import Row
 
 LIBRARIES = (
@@ -36,8 +37,8 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Everything about one evaluation."""
+class Origin:
+    """Where figures come from."""
 
     made: datetime
     settings: Mapping[str, Any]
@@ -45,15 +46,22 @@ class Run:
     versions: Mapping[str, str]
     models: Mapping[str, str]
     seconds: Mapping[str, float]
-    ranking: "RankingFigures"
-    pool: "list[Row]"
-    generator: "GeneratorFigures"
-    bot: "BotFigures"
 
     @property
     def name(self) -> str:
-        """The name of its file."""
+        """The name of the run's file."""
         return f"run-{self.made:%Y%m%d-%H%M%S}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Origin):
+    """Everything about one evaluation of everything."""
+
+    ranking: "RankingFigures"
+    pool: "list[Row]"
+    generator: "GeneratorFigures"
+    policy: "Fit"
+    bot: "BotFigures"
 
 
 def data_files(paths: Iterable[Path]) -> tuple[DataFile, ...]:
@@ -87,11 +95,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def save_run(folder: Path, run: Run) -> Path:
-    """Writes the run's file; returns where it is."""
-    return write_whole(
-        folder / run.name, json.dumps(as_json(run), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-    )
+def save_run(folder: Path, run: Origin, **parts: object) -> Path:
+    """Writes the run's file, with figures by part where the run has none itself; returns where it is."""
+    content = {**as_json(run), **as_json(parts)}
+    return write_whole(folder / run.name, json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
 def write_whole(file: Path, content: str | bytes, mode: int = 0o666) -> Path:

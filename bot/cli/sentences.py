@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from bot.cli.run_file import Run
-from bot.cli.tables import is_ours, label
+from bot.cli.tables import is_ours, label, shown
 
 if TYPE_CHECKING:
     from bot.ablation import Talked
     from generation.evaluate import Bits
     from generation.replies import Replies
     from ranking.echo import Echo
+    from ranking.fit import Fit
     from ranking.rated import Rated
     from ranking.selection import Selected
     from storage.estimates import Estimate, Row
@@ -37,6 +38,10 @@ VOTES = (
 GENERATOR = (
     "What unseen text costs the generator, beside a 5-gram model with Kneser-Ney smoothing of the train split; and "
     "what it says at places in held-back dialogs, beside what people said there."
+)
+POLICY = (
+    "A reply's total is the weighted sum of its features. Training finds the weights by a logistic regression of likes "
+    "on the features that replies had; those of which votes cannot tell stay as they were. What is never said is set."
 )
 BOT = (
     "The same candidates, chosen from by others: the best of one source in its own opinion, the best of all by the "
@@ -99,6 +104,25 @@ def echo(found: "Echo") -> str:
     """What the bars of echo show."""
     parts = [f"{row.model} {row.figures['mean rank'].value:.1f}" for row in found.rows]
     return f"Of {found.candidates} texts so many are nearer to a context than its own last message: {'; '.join(parts)}."
+
+
+def policy(found: "Fit") -> str:
+    """What the bars of weights show."""
+    from storage.estimates import Estimate
+
+    strengths = list(found.strengths.items())[:3]
+    largest = ", ".join(f"{name} {value:+.2f}" for name, value in strengths).replace("-", "\N{MINUS SIGN}") or "none"
+    version, facts = found.weights.version, found.facts
+    if not facts:
+        return f"The policy {version!r} has no record of a fit to votes; its largest weights: {largest}."
+    auc = {name: " ".join(shown(Estimate(**figure))) for name, figure in facts["auc_on_the_other_half"].items()}
+    alone = f", the ranker alone with {auc['ranker alone']}" if "ranker alone" in auc else ""
+    measure = "weights by standard deviation" if "spread" in facts else "weights"
+    return (
+        f"The policy {version!r} was fitted to {facts['votes']:,} votes in {facts['dialogs']:,} dialogs, "
+        f"{facts['liked']:,} of them likes; fitted to half of the dialogs it tells likes in the other half with an AUC "
+        f"of {auc['fitted']}{alone}. Its largest {measure}: {largest}."
+    )
 
 
 def ablation(talks: "Mapping[str, Talked]") -> str:

@@ -2,8 +2,9 @@
 
 The same candidates are decided by other policies: the best of one source by that source's own opinion, the best of all
 by the ranker, the best of all by the policy, without generation where it is not needed, and drawn as the running bot
-draws. What is said is judged by a second
-vote model, which learnt from votes on dialogs that neither ranker nor policy was trained on.
+draws. What is said is judged by a second vote model, which learnt from votes on dialogs that neither ranker nor policy
+was trained on. The shipped policy did learn from votes on the held-back dialogs of `generation/voice/`, so at each of
+those it decides by weights that were fitted without the votes on that dialog.
 """
 
 import time
@@ -19,14 +20,15 @@ from bot.assemble import assemble, load_retriever, open_store, set_seed
 from bot.pipeline import Pipeline
 from bot.rehearsal import Answered, ScriptedUser, answer, scripted_users, self_play, talk
 from bot.settings import Settings, UserError
-from generation.replies import PEOPLE, Said, distinct_in_halves, places_to_answer, reply_columns
+from generation.replies import PEOPLE, Place, Said, distinct_in_halves, places_to_answer, reply_columns
 from ranking.early import best_of, learn_bound
-from ranking.policy import ScoringPolicy, Weights, load_weights
+from ranking.fit import fit_halves, half_of
+from ranking.policy import SHIPPED, ScoringPolicy, Weights, load_weights
 from ranking.ranker import CrossEncoderRanker
 from ranking.safety import guarded
 from ranking.taste import JUDGE, Taste, load_taste
 from ranking.vectors import Encoder
-from storage.corpora import CorpusError, read_dialogs
+from storage.corpora import CorpusDialog, CorpusError, read_dialogs, read_votes
 from storage.dialog import Candidate, Context, Decision
 from storage.estimates import RESAMPLES, Floats, Measured, Row, draws, mean, measured, rows_against
 
@@ -35,6 +37,15 @@ RANKER, WHOLE, DRAWN = "all, ranker", "all, policy", "drawn as in use"
 HURRIED = "policy, early decisions"
 
 Judge: TypeAlias = CrossEncoderRanker | Taste
+
+VOTES = SHIPPED.with_name("votes.jsonl.gz")
+"""What the shipped weights are fitted to."""
+
+CROSSED = "At each held-back place the policy decides by weights that were fitted without the votes on its dialog."
+APART = "Of the votes that the policy's weights were fitted to none is on the dialogs of the held-back places."
+AS_THEY_ARE = (
+    "At held-back places the policy decides by its weights as they are: votes on these dialogs may have taught them."
+)
 
 EARLY_RISK = 0.02
 """Share of turns that early decisions may change: as little as 200 turns can show."""
@@ -114,6 +125,8 @@ class BotFigures:
     transcripts: tuple[Transcript, ...]
     """Of the bot as it runs, each draw included."""
     seconds: Mapping[str, float]
+    policy: str
+    """Whether its weights know votes on the dialogs of the held-back places: CROSSED, APART or AS_THEY_ARE."""
 
 
 def evaluate_bot(settings: Settings, run: BotEvaluation) -> BotFigures:
@@ -121,34 +134,35 @@ def evaluate_bot(settings: Settings, run: BotEvaluation) -> BotFigures:
     that is unreadable or has no held-back part, UserError when a source is switched off."""
     if not settings.candidates or not settings.retrieved:
         raise UserError("The bot cannot be taken apart: set KITH_CANDIDATES and KITH_RETRIEVED to more than 0.")
-    dialogs = [d for path in run.data for d in read_dialogs(path) if d.lang in ("", run.lang) and d.split == "valid"]
-    if not dialogs:
-        raise CorpusError("No dialogs to measure on: none of the files has any of the valid split in this language.")
+    dialogs = held_back_dialogs(run.data, run.lang)
     with open_store(settings) as store:
         retriever = load_retriever(settings, store)
-        pipeline = assemble(settings, store, retriever)
+        pipeline = assemble(settings, store, retriever, run.seed)
     judge = load_judge(run.judge, retriever.encoder)
-    weights = load_weights(settings.policy)
-    policies = variants(guarded(weights) if settings.safety == "on" else weights, settings.exploration, run.seed)
+    policies = variants(weights_in_use(settings), settings.exploration, run.seed)
     set_seed(run.seed)
     marks, talks = [time.monotonic()], {}
 
     held = places_to_answer(dialogs, run.places, run.seed, pipeline.personas)
+    at_places, policy = unseeing(settings, dialogs, held, run.seed)
     places = [(place.dialog, place.context) for place in held]
     with _bar("places", len(places)) as bar:
         answered = answer(pipeline, places, bar.update)
     said = {PEOPLE: [Reply(place.dialog, place.context, place.reply, PEOPLE) for place in held]}
-    said |= {name: [decided_again(a, policy, pipeline) for a in answered] for name, policy in policies.items()}
+    said |= {
+        name: [decided_again(a, by[name], pipeline) for a, by in zip(answered, at_places, strict=True)]
+        for name in policies
+    }
     marks.append(time.monotonic())
 
     users = scripted_users()[: run.users]
-    rehearsed = {name: rehearsing(pipeline, name, policy) for name, policy in policies.items()}
+    rehearsed = {name: rehearsing(pipeline, name, by) for name, by in policies.items()}
     with _bar("scripted users", len(rehearsed) * sum(len(user.says) for user in users)) as bar:
         heard = {name: talk(bot, users, bar.update) for name, bot in rehearsed.items()}
     # the bound for each kind of talk is learnt from the other one
-    hurried = decided_early(answered, heard[WHOLE], policies[WHOLE], pipeline)
+    hurried = decided_early(answered, heard[WHOLE], [by[WHOLE] for by in at_places], pipeline)
     talks["held-back places"] = judged({**said, HURRIED: hurried}, judge, run)
-    hurried = decided_early(heard[WHOLE], answered, policies[WHOLE], pipeline)
+    hurried = decided_early(heard[WHOLE], answered, [policies[WHOLE]] * len(heard[WHOLE]), pipeline)
     talks["scripted users"] = judged({**_replies(heard), HURRIED: hurried}, judge, run)
     marks.append(time.monotonic())
 
@@ -162,7 +176,37 @@ def evaluate_bot(settings: Settings, run: BotEvaluation) -> BotFigures:
 
     seconds = dict(zip(talks, np.diff(marks).round(1).tolist(), strict=True))
     models = {**pipeline.versions(), "judge": judge.version}
-    return BotFigures(models, talks, transcripts(users, heard[DRAWN], judge), seconds)
+    return BotFigures(models, talks, transcripts(users, heard[DRAWN], judge), seconds, policy)
+
+
+def held_back_dialogs(data: Sequence[Path], lang: str) -> list[CorpusDialog]:
+    """The held-back dialogs of these files in a language. Raises CorpusError, also when there are none."""
+    dialogs = [d for path in data for d in read_dialogs(path) if d.lang in ("", lang) and d.split == "valid"]
+    if not dialogs:
+        raise CorpusError("No dialogs to measure on: none of the files has any of the valid split in this language.")
+    return dialogs
+
+
+def weights_in_use(settings: Settings) -> Weights:
+    """The policy's weights, with the vetoes that the settings ask for. Raises PolicyError."""
+    weights = load_weights(settings.policy)
+    return guarded(weights) if settings.safety == "on" else weights
+
+
+def unseeing(
+    settings: Settings, dialogs: Sequence[CorpusDialog], places: Sequence[Place], seed: int
+) -> tuple[list[dict[str, ScoringPolicy]], str]:
+    """For each place who decides there, by name: where votes on these dialogs taught the weights in use, by weights
+    that those on the place's own dialog did not teach. And what was done, in words."""
+    weights, votes = weights_in_use(settings), list(read_votes(VOTES))
+    ids = {f"{dialog.source} {dialog.id}": dialog.id for dialog in dialogs}
+    asked = [ids[place.dialog] for place in places]
+    halves = fit_halves(votes, weights)
+    if halves is None or not {vote.dialog_id for vote in votes} & set(asked):
+        by = variants(weights, settings.exploration, seed)
+        return [by] * len(places), AS_THEY_ARE if halves is None else APART
+    of_half = [variants(fitted, settings.exploration, seed) for fitted in halves]
+    return [of_half[half_of(dialog)] for dialog in asked], CROSSED
 
 
 def load_judge(name: str, encoder: Encoder) -> Judge:
@@ -207,15 +251,19 @@ def decided_again(answered: Answered, policy: ScoringPolicy, pipeline: Pipeline)
 
 
 def decided_early(
-    answered: Sequence[Answered], others: Sequence[Answered], policy: ScoringPolicy, pipeline: Pipeline
+    answered: Sequence[Answered], others: Sequence[Answered], policies: Sequence[ScoringPolicy], pipeline: Pipeline
 ) -> list[Reply]:
-    """What is said without asking the slow sources where that is sure enough, by what is learnt from other turns."""
-    bound = learn_bound((policy.again(a.turn.decision) for a in others), pipeline.slow, EARLY_RISK).total
+    """What is said without asking the slow sources where that is sure enough, by what is learnt from other turns.
+    `policies`: who decides each of the turns."""
+    bounds = {
+        policy: learn_bound((policy.again(a.turn.decision) for a in others), pipeline.slow, EARLY_RISK).total
+        for policy in dict.fromkeys(policies)
+    }
     replies = []
-    for each in answered:
+    for each, policy in zip(answered, policies, strict=True):
         reply = decided_again(each, policy, pipeline)
         quick, _ = best_of(policy.again(each.turn.decision), pipeline.slow)
-        if quick and quick.total >= bound and each.turn.decision.reason != "moderated":
+        if quick and quick.total >= bounds[policy] and each.turn.decision.reason != "moderated":
             reply = replace(reply, text=quick.candidate.text, source=quick.candidate.source, early=True)
         replies.append(reply)
     return replies

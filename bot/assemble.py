@@ -90,10 +90,13 @@ class PartError(Exception):
         self.kind, self.error = kind, error
 
 
-def assemble(settings: Settings, store: SqlDialogStore, retriever: Retriever | None) -> Pipeline:
-    """The pipeline with its models loaded. Raises UserError, or the error of the part that cannot be had."""
+def assemble(
+    settings: Settings, store: SqlDialogStore, retriever: Retriever | None, seed: int | None = None
+) -> Pipeline:
+    """The pipeline with its models loaded; with a seed it draws the same each time. Raises UserError, or the error of
+    the part that cannot be had."""
     try:
-        return pipeline_of(load_parts(settings, retriever), store)
+        return pipeline_of(load_parts(settings, retriever), store, seed)
     except PartError as failed:
         raise failed.error from failed.error.__cause__
 

@@ -43,6 +43,9 @@ FAULT = "repetition"
 and a policy that takes them at their word repeats itself: in one of five simulated worlds the gate stopped one. Of
 echoes votes tell enough: bound as well, the AUC on ConvAI's thumbs falls from 0.597 to 0.585."""
 
+SAME = 0.01
+"""By how much a weight that is fitted once more may differ, on another machine, and be the same."""
+
 SPEAKING = 20
 """Votes in which a feature differs from its usual value, to be fitted. Of 1,093 votes 10 were on replies that
 repeated something, and a regression made repeating a virtue of it."""
@@ -106,6 +109,28 @@ def fit_policy(votes: Sequence[LoggedVote], names: Sequence[str], before: Weight
         },
     }
     return Fit(Weights(f"fitted {made}", {**before.weights, **fitted}, before.vetoes), facts)
+
+
+def half_of(dialog_id: str) -> int:
+    """Which half of the dialogs one belongs to, 0 or 1; another half than the one that `fit_policy` measures on."""
+    return int(held_back(f"half {dialog_id}", 0.5))
+
+
+def fit_halves(votes: Sequence[LoggedVote], weights: Weights) -> tuple[Weights, Weights] | None:
+    """Weights for dialogs of either half (`half_of`), fitted as `weights` were, to the votes on the other half's
+    dialogs, so that what is measured on a dialog is measured with weights that no vote on it taught (cross-fitting,
+    Chernozhukov et al. 2018); the bound of FAULT and what is not fitted stay. None when these are not the votes that
+    taught `weights`: fitted to all of them they must come out again."""
+    names = [name for name in OF_LOG if name in weights.weights]
+    try:
+        again = fit_policy(votes, names, weights).weights.weights
+        if any(not math.isclose(again[name], value, abs_tol=SAME) for name, value in weights.weights.items()):
+            return None
+        halves = ([vote for vote in votes if half_of(vote.dialog_id) != half] for half in (0, 1))
+        first, second = (replace(fit_policy(half, names, weights).weights, version=weights.version) for half in halves)
+    except CorpusError:  # too few votes to have taught any
+        return None
+    return first, second
 
 
 def weight_beside(

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bot.ablation import GENERATOR, RANKER, RETRIEVAL, WHOLE, BotFigures, Line, Talked, Transcript
+from bot.ablation import CROSSED, GENERATOR, RANKER, RETRIEVAL, WHOLE, BotFigures, Line, Talked, Transcript
 from bot.cli.run_file import DataFile, Run
 from generation.evaluate import Bits, GeneratorFigures
 from generation.replies import Replies
@@ -134,6 +134,7 @@ def bot_figures() -> BotFigures:
         {"held-back places": talked("people"), "scripted users": replace(talked(), replies=30)},
         (Transcript("a greeting/1", "a greeting", (line,)),),
         {"held-back places": 1.0},
+        CROSSED,
     )
 
 

@@ -3,13 +3,18 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fixed_answers import empty_log
 from spoken import context
 
 from bot.ablation import (
+    APART,
+    AS_THEY_ARE,
+    CROSSED,
     DRAWN,
     GENERATOR,
     HURRIED,
@@ -23,18 +28,21 @@ from bot.ablation import (
     decided_early,
     evaluate_bot,
     judged,
+    unseeing,
     variants,
 )
 from bot.ablation import Reply as Said
 from bot.cli import main
 from bot.pipeline import Pipeline
+from bot.pool_growth import GrowthEvaluation, evaluate_growth, growing, part_of, remembered
 from bot.rehearsal import Answered, InMemory
 from bot.settings import Settings, UserError
-from generation.replies import PEOPLE
+from generation.replies import PEOPLE, Place
+from ranking.fit import fit_policy, half_of, save_fit
 from ranking.policy import ScoringPolicy, Weights
 from ranking.ranker import CrossEncoderRanker
 from ranking.vectors import Encoder
-from storage.corpora import CorpusError
+from storage.corpora import CorpusDialog, CorpusError, read_votes
 from storage.dialog import Asked, Candidate, Context, Decision, PoolEntry, Scored, Turn
 
 pytest_plugins = ("tiny",)
@@ -76,12 +84,43 @@ def test_an_early_decision_says_the_best_of_what_is_quick_where_others_show_that
     pipeline = replace(pipeline, slow=frozenset({"generation"}))
     quick, slow = scored("near", "retrieval", retrieved=1, ranker=5), scored("odd", "generation", generated=1, ranker=4)
     sure, unsure = answered(quick, slow), answered(replace(quick, features={**quick.features, "ranker": 3}), slow)
-    found = decided_early([sure, unsure], [sure] * 150 + [unsure] * 150, ScoringPolicy(WEIGHTS), pipeline)
+    found = decided_early([sure, unsure], [sure] * 150 + [unsure] * 150, [ScoringPolicy(WEIGHTS)] * 2, pipeline)
     assert [(reply.text, reply.source, reply.early) for reply in found] == [
         ("near", "retrieval", True), ("odd", "generation", False)
     ]  # fmt: skip
-    found = decided_early([sure], [sure] * 3, ScoringPolicy(WEIGHTS), pipeline)
+    found = decided_early([sure], [sure] * 3, [ScoringPolicy(WEIGHTS)], pipeline)
     assert not found[0].early  # three turns show nothing
+
+
+def voted(dialog: str, ranker: float, liked: bool) -> str:
+    """A line of `kith export dialogs`."""
+    turn = {"candidates": [{"features": {"ranker": ranker}, "chosen": True}], "votes": [{"value": 1 if liked else -1}]}
+    return json.dumps({"id": dialog, "messages": [{"turns": [turn]}]}) + "\n"
+
+
+def test_at_a_place_the_policy_does_not_know_the_votes_on_its_dialog(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On dialogs of one half what the ranker finds good is liked, on those of the other what it finds bad."""
+    names, file = [f"d{number}" for number in range(80)], tmp_path / "votes.jsonl"
+    cast = [voted(name, score, (score > 0) == bool(half_of(name))) for name in names for score in (-2.0, -1, 1, 2)]
+    file.write_text("".join(cast))
+    monkeypatch.setattr("bot.ablation.VOTES", file)
+    save_fit(tmp_path / "policy.json", fit_policy(list(read_votes(file)), ("ranker",), WEIGHTS))
+    settings = Settings(_env_file=None, data_dir=tmp_path, policy=tmp_path / "policy.json")
+    turn = answered(scored("bad", "retrieval", ranker=-1), scored("good", "retrieval", ranker=1))
+
+    def said(names: Sequence[str], settings: Settings) -> tuple[list[str], str]:
+        dialogs = [CorpusDialog(name, "cats", "valid", ()) for name in names]
+        places = [Place(Context(()), "", f"cats {name}") for name in names]
+        deciding, told = unseeing(settings, dialogs, places, 0)
+        return [decided_again(turn, by[WHOLE], pipeline).text for by in deciding], told
+
+    assert said(names[:20], settings) == ([("good", "bad")[half_of(name)] for name in names[:20]], CROSSED)
+    others = [f"other{number}" for number in range(20)]
+    replies, told = said(others, settings)
+    assert (len(set(replies)), told) == (1, APART)
+    assert said(names[:20], settings.model_copy(update={"policy": None}))[1] == AS_THEY_ARE
 
 
 def test_nobody_says_what_is_unsafe_and_a_fallback_is_one(pipeline: Pipeline) -> None:
@@ -205,9 +244,87 @@ def test_the_command_prints_tables_and_writes_the_dialogs(
     shown = capsys.readouterr().out
     assert "The whole bot: held-back places, 4 replies of 4 dialogs" in shown
     assert max(map(len, shown.splitlines())) <= 120
+    assert APART in shown
     told = (out / "dialogs.md").read_text(encoding="utf-8")
     assert told.count("\n> ") == 10
     assert "## a greeting/1" in told
     assert main([*command, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert len(document["transcripts"][0]["lines"]) == 10
+
+
+# The pool, growing
+
+
+def entry(situation: str, number: int) -> PoolEntry:
+    return PoolEntry(f"{situation}/{number}", f"{situation} {number}", (f"how is your {situation}",), "curated")
+
+
+def test_each_share_of_the_pool_holds_the_smaller_ones() -> None:
+    pool = [
+        entry(name, number) for name in ("soup", "bread", "rain", "snow", "cats", "dogs", "sea") for number in (1, 2)
+    ]
+    pool.append(PoolEntry("own/7", "Liked before.", (), "liked"))
+    shares = growing(pool, 0)
+    assert [len(kept) for kept in shares] == [2, 4, 6, 8]
+    assert all(small < large for small, large in pairwise(shares))
+    assert part_of(pool, shares[-1]) == pool
+    assert {entry.id.partition("/")[0] for entry in part_of(pool, frozenset({"cats"}))} == {"cats"}
+    assert len({growing(pool, seed)[0] for seed in range(9)}) > 1
+
+
+def test_a_source_is_asked_once_for_each_context() -> None:
+    asked: list[Context] = []
+
+    def source(contexts: Sequence[Context]) -> list[list[Candidate]]:
+        asked.extend(contexts)
+        return [[Candidate(f"{len(asked)} {context.last}", "generation", 0.0)] for context in contexts]
+
+    propose, one, two = remembered(source), context("one"), context("two")
+    first = propose([one, two])
+    assert propose([two, one, two]) == [first[1], first[0], first[1]]
+    assert asked == [one, two]
+
+
+def test_shares_of_the_pool_are_compared_with_the_whole(
+    settings: Settings, data: Path, ranker_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The situation that all places ask for is one of four, and its reply is what the judge likes."""
+    pool = [entry(name, number) for name in ("rain", "snow", "sea") for number in (1, 2)]
+    pool.append(PoolEntry("food/1", "Soup.", ("what shall we eat",), "curated"))
+    monkeypatch.setattr("bot.assemble.curated", lambda: pool)
+    monkeypatch.setattr("bot.pool_growth.liked", lambda said, _: np.array([float(r.text == "Soup.") for r in said]))
+    run = GrowthEvaluation((data,), places=4, orders=2, judge=ranker_folder, seed=4, resamples=20)
+    found = evaluate_growth(settings, run)
+    assert (found.replies, found.policy, set(found.shares)) == (4, APART, {RETRIEVAL, WHOLE})
+    has = [[float("food" in kept) for kept in growing(pool, seed)] for seed in (4, 5)]
+    assert [share.by_order for share in found.shares[RETRIEVAL]] == [*list(zip(*has, strict=True))[:3], (1.0,)]
+    assert len({*map(tuple, has)}) == 2
+    assert found.shares[RETRIEVAL][-1].of_pool == 1
+    for shares in found.shares.values():
+        assert [share.situations for share in shares] == [1, 2, 3, 4]
+        assert [len(share.by_order) for share in shares] == [2, 2, 2, 1]
+        for share in shares:
+            assert share.liked.value == pytest.approx(sum(share.by_order) / len(share.by_order))
+            assert share.less_whole.value == pytest.approx(share.liked.value - shares[-1].liked.value)
+    assert evaluate_growth(settings, run).shares == found.shares
+
+
+def test_the_command_tells_how_the_pool_grows(
+    settings: Settings,
+    data: Path,
+    ranker_folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("bot.settings.load_settings", lambda: settings)
+    command = ["evaluate", "pool", "--growth", "--judge", ranker_folder, "--orders", "1"]
+    assert main([*command, "--data", str(data)]) == 0
+    shown = capsys.readouterr().out
+    assert "Growth of the pool: retrieval alone, 6 held-back places" in shown
+    assert max(map(len, shown.splitlines())) <= 120
+    assert main(command) == 2
+    assert "--growth needs --data" in capsys.readouterr().err
+    none = settings.model_copy(update={"retrieved": 0})
+    with pytest.raises(UserError, match="KITH_RETRIEVED"):
+        evaluate_growth(none, GrowthEvaluation((data,)))

@@ -38,7 +38,8 @@ SHARED = (
 
 COMPOSERS = (
     "bot.assemble", "bot.ablation", "bot.doctor", "bot.gate", "bot.gate_features", "bot.gate_generator", "bot.running",
-    "bot.from_log", "bot.simulation", "bot.taking_up", "bot.variants", "bot.verdict", "bot.versions", "bot.cli",
+    "bot.from_log", "bot.pool_growth", "bot.simulation", "bot.taking_up", "bot.variants", "bot.verdict", "bot.versions",
+    "bot.cli",
 )  # fmt: skip
 """What in bot/ may name concrete parts; everything else knows the values and the seams."""
 

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ranking.fit import OF_REPLY, SPEAKING, as_votes, completed, fit_policy, load_fit, save_fit, weight_beside
+from ranking.fit import (
+    OF_REPLY,
+    SPEAKING,
+    as_votes,
+    completed,
+    fit_halves,
+    fit_policy,
+    half_of,
+    load_fit,
+    save_fit,
+    weight_beside,
+)
 from ranking.policy import ScoringPolicy, Weights, load_weights
 from ranking.ranker import CrossEncoderRanker
 from ranking.vectors import Encoder
@@ -100,6 +111,27 @@ def test_a_vote_counts_by_its_weight_and_one_that_nobody_gave_is_not_measured_on
     measured = fit_policy([*votes(), *little], ("ranker", "echo"), BEFORE).facts["auc_on_the_other_half"]
     assert measured["fitted"]["value"] > 0.9
     assert found.facts["auc_on_the_other_half"]["fitted"]["value"] < 0.6
+
+
+def test_weights_for_a_dialog_are_taught_by_the_votes_on_other_dialogs() -> None:
+    """On dialogs of the second half people are of the other opinion."""
+    cast = [vote if half_of(vote.dialog_id) == 0 else replace(vote, liked=not vote.liked) for vote in votes(400)]
+    weights = fit_policy(cast, ("ranker", "echo"), BEFORE).weights
+    halves = fit_halves(cast, weights)
+    assert halves
+    assert [fitted.weights["ranker"] > 1 for fitted in halves] == [False, True]
+    assert [fitted.weights["echo"] > 5 for fitted in halves] == [True, False]
+    assert {fitted.weights["generated"] for fitted in halves} == {0.25}
+    assert {fitted.version for fitted in halves} == {weights.version}
+    assert {len(fitted.vetoes) for fitted in halves} == {1}
+
+
+def test_votes_that_did_not_teach_these_weights_are_told() -> None:
+    weights = fit_policy(votes(), ("ranker", "echo"), BEFORE).weights
+    assert fit_halves(votes(), weights)
+    assert fit_halves(votes()[20:], weights) is None
+    assert fit_halves(votes(2), weights) is None
+    assert fit_halves(votes(), replace(weights, weights={"generated": 0.25})) is None
 
 
 @pytest.mark.parametrize("few", [[], votes(2), [vote for vote in votes() if vote.liked]])

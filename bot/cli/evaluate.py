@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli import measuring
 from bot.cli.folders import model
 from bot.cli.measuring import bot_run, generator_run, measure, measure_part, pool_rows, ranking_run
 from bot.cli.output import Json, show_json, show_table
-from bot.cli.tables import show_ranking, show_rows
+from bot.cli.tables import cell, show_ranking, show_rows
 
 if TYPE_CHECKING:
     from bot.ablation import BotFigures
+    from bot.pool_growth import GrowthFigures
     from generation.evaluate import GeneratorFigures
     from storage.estimates import Row
 
@@ -27,7 +29,7 @@ Models = Annotated[
     list[str] | None, typer.Option(help="Folder or hub id, can be repeated; default: yours.", callback=model)
 ]
 Positions = Annotated[int, typer.Option(help="Questions of each source at the most.", min=20)]
-Judge = Annotated[str, typer.Option(help="Vote model that judges the whole bot; default: the shipped one.")]
+Judge = Annotated[str, typer.Option(help="Vote model that judges what is said; default: the shipped one.")]
 SelfPlay = Annotated[int, typer.Option(help="Dialogs of the bot with itself; 0 for none.", min=0)]
 Out = Annotated[Path | None, typer.Option(help="Folder for the run's file.")]
 MostVotes = Annotated[int, typer.Option(help="Rated replies of each source at the most.", min=2)]
@@ -111,14 +113,30 @@ def ranking(
 
 
 @app.command()
-def pool(seed: Seed = 0, json: Json = False) -> None:
-    """What retrieval finds for the pool's own contexts, each with itself left out, by threshold of similarity."""
+def pool(
+    growth: Annotated[bool, typer.Option("--growth", help="Instead, what shares of it are worth: minutes.")] = False,
+    data: Annotated[list[Path] | None, typer.Option(help="For --growth: dialogs, can be repeated.")] = None,
+    places: Annotated[int, typer.Option(help="For --growth: held-back places, one a dialog.", min=1)] = 120,
+    orders: Annotated[int, typer.Option(help="For --growth: random orders in which it grows.", min=1)] = 3,
+    judge: Judge = "",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """What retrieval finds for the pool's own contexts, each with itself left out, by threshold of similarity. With
+    --growth: how well held-back places are answered with a quarter, half, three quarters and all of its situations."""
     from bot.assemble import set_up_libraries
     from bot.cli.run_file import as_json
     from bot.settings import load_settings
 
     settings = load_settings()
     set_up_libraries(settings)
+    if growth:
+        grown = measuring.growth(settings, data or (), places, orders, judge, seed)
+        if json:
+            show_json(as_json(grown))
+        else:
+            _show_growth(grown)
+        return
     rows = pool_rows(settings, seed)
     if json:
         show_json(as_json(rows))
@@ -225,6 +243,24 @@ def _show_bot(figures: "BotFigures") -> None:
 
     for kind, talked in figures.talks.items():
         _show_wide(f"The whole bot: {kind}, {talked.replies} replies of {talked.dialogs} dialogs", talked.rows, WHOLE)
+    typer.echo(figures.policy)
+
+
+def _show_growth(figures: "GrowthFigures") -> None:
+    heads = ("situations", "#liked", "#less the whole pool", "#in single orders", "#said from it")
+    for who, shares in figures.shares.items():
+        rows = [
+            (
+                str(share.situations),
+                cell(share.liked),
+                cell(share.less_whole, signed=True),
+                f"{min(share.by_order):.3f} to {max(share.by_order):.3f}",
+                f"{share.of_pool:.2f}",
+            )
+            for share in shares
+        ]
+        show_table(heads, rows, f"Growth of the pool: {who}, {figures.replies} held-back places")
+    typer.echo(figures.policy)
 
 
 def _show_generator(figures: "GeneratorFigures") -> None:

@@ -113,7 +113,7 @@ def _bot(found: "BotFigures") -> Section:
         (plots.source_mix(found.talks), sentences.SOURCES),
     ]
     tables = {f"{kind}, {part.dialogs} dialogs": _turned(part.rows, WHOLE) for kind, part in found.talks.items()}
-    return Section("The whole bot", sentences.BOT, pictures, tables)
+    return Section("The whole bot", f"{sentences.BOT} {found.policy}", pictures, tables)
 
 
 def _turned(rows: "Sequence[Row]", baseline: str) -> "list[Row]":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from bot.ablation import BotEvaluation, BotFigures
     from bot.cli.run_file import Run
+    from bot.pool_growth import GrowthFigures
     from bot.settings import Settings
     from generation.evaluate import GeneratorEvaluation, GeneratorFigures
     from ranking.evaluate import RankingEvaluation, RankingFigures
@@ -83,6 +84,18 @@ def pool_rows(settings: "Settings", seed: int, resamples: int = 1000, most: int 
     with open_store(settings) as store:
         retriever = load_retriever(settings, store)
     return pool_precision(retriever.index, retriever.encoder, seed, resamples, most)
+
+
+def growth(
+    settings: "Settings", data: Sequence[Path], places: int, orders: int, judge: str, seed: int
+) -> "GrowthFigures":
+    """What shares of that pool are worth at held-back places. Raises UserError without data."""
+    from bot.pool_growth import GrowthEvaluation, evaluate_growth
+    from bot.settings import UserError
+
+    if not data:
+        raise UserError("--growth needs --data: the dialogs at whose held-back places the pool is to answer.")
+    return evaluate_growth(settings, GrowthEvaluation(tuple(data), places, orders, judge, seed=seed))
 
 
 def measure(

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from storage.estimates import Estimate, Row
 
 INTERVALS = (
-    "Everything is measured on held-back dialogs. Intervals hold 95 % of a bootstrap over whole dialogs; differences "
-    "are paired: both models are measured on the same draws."
+    "Everything but the pool is measured on dialogs that training holds back; what votes on them have taught is said "
+    "where it matters. Intervals hold 95 % of a bootstrap over whole dialogs; differences are paired: both models are "
+    "measured on the same draws."
 )
 SELECTION = (
     "Twenty replies, one of which really came next; the others come from other dialogs of the same source. The ranker "

@@ -2,8 +2,15 @@
 
 From scratch (a small Llama with a tokenizer of its own), from the layers of a BERT (`--encoder`), or onward from any
 causal model (`--base`). transformers' Trainer runs it: a progress bar, checkpoints, resuming after a kill to the same
-result, bf16 where the hardware computes in it, several GPUs under torchrun. Matrices are trained with Muon (Jordan et
-al. 2024, https://kellerjordan.github.io/posts/muon; torch's own), all else with AdamW.
+result, bf16 where the hardware computes in it. Matrices are trained with Muon (Jordan et al. 2024,
+https://kellerjordan.github.io/posts/muon; torch's own), all else with AdamW.
+
+Several processes, one for each GPU, or over gloo where there is none, train one model together:
+
+    torchrun --nproc-per-node 2 --no-python kith train generator --data FOLDER --out FOLDER
+
+Each takes `batch_rows` of its own and gradients are averaged (DDP). The first of them alone writes, measures and
+speaks. No GPU has run this yet.
 """
 
 import json
@@ -113,9 +120,9 @@ def trapezoid(step: int, steps: int) -> float:
 def train_generator(run: GeneratorTraining) -> dict[str, Any]:
     """Trains, measures on the held-back dialogs and writes a folder that any transformers program can load.
 
-    Returns the metrics (bits per character by source). A run that was cut off goes on from its last checkpoint when
-    started again with the same arguments. Raises CorpusError on unreadable data or none, GeneratorError when there is
-    no such base or encoder."""
+    Returns the metrics (bits per character by source); in processes beside the first none, as these leave once all is
+    trained. A run that was cut off goes on from its last checkpoint when started again with the same arguments. Raises
+    CorpusError on unreadable data or none, GeneratorError when there is no such base or encoder."""
     started = time.monotonic()
     set_seed(run.seed)
     if run.encoder:
@@ -125,9 +132,12 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
     train = mix((d for d in dialogs if d.split == "train"), MIXTURE, run.lang, run.seed, personas)
     if not train:
         raise CorpusError("No dialogs to train on: none of the files has any of the train split in this language.")
-    model, tokenizer = load_or_make(run, train)
+    processes = arguments(run, 1)  # under torchrun they meet here, before the number of steps is known
+    with processes.main_process_first(local=False):  # the others read the tokenizer that it has made
+        model, tokenizer = load_or_make(run, train)
     rows = pack(train, tokenizer, run.length, run.loss_on)
-    steps = run.steps or max(1, int(run.epochs * len(rows) / (run.batch_rows * run.accumulate)))
+    rows_a_step = processes.train_batch_size * run.accumulate * processes.world_size
+    steps = run.steps or max(1, int(run.epochs * len(rows) / rows_a_step))
     log.info("%d rows of %d tokens, %d steps, %d parameters", len(rows), run.length, steps, model.num_parameters())
     optimizer = MuonAndAdamW(model, run.muon_lr, run.adamw_lr, run.weight_decay)
     trainer = Trainer(
@@ -138,6 +148,8 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
         callbacks=[Deadline(run.minutes)],
     )
     go_on(trainer, run.out)
+    if not trainer.is_world_process_zero():
+        return {}  # the group of processes ends when they do: destroyed while DDP holds it, it hung on Python's lock
     save(run, model, tokenizer)
     valid = [d for d in dialogs if d.split == "valid"]
     metrics = bits_per_character(model.float(), tokenizer, valid, run.lang, run.length)
@@ -148,7 +160,8 @@ def train_generator(run: GeneratorTraining) -> dict[str, Any]:
         "settings": settings,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": model.num_parameters(),
-        "train_tokens_seen": trainer.state.global_step * run.length * run.batch_rows * run.accumulate,
+        "processes": processes.world_size,
+        "train_tokens_seen": trainer.state.global_step * rows_a_step * run.length,
         "steps": f"{trainer.state.global_step} of {steps}",
         "finished": trainer.state.global_step >= steps,
         "dialogs": count_by_source(train),
@@ -224,7 +237,7 @@ def arguments(run: GeneratorTraining, steps: int) -> TrainingArguments:
         gradient_accumulation_steps=run.accumulate,
         max_grad_norm=1.0,
         bf16=bf16,
-        use_cpu=bf16 and not gpu,
+        use_cpu=not torch.accelerator.is_available(),  # several processes then speak over gloo
         torch_compile=gpu,
         dataloader_num_workers=2 if gpu else 0,
         dataloader_pin_memory=gpu,

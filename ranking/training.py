@@ -1,5 +1,6 @@
 """What trainings have in common: checkpoints, arguments of the Trainer, learning rate, limit of time."""
 
+import json
 import math
 import shutil
 import time
@@ -8,7 +9,6 @@ from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 
 def checkpoints_of(out: Path) -> Path:
@@ -19,8 +19,18 @@ def checkpoints_of(out: Path) -> Path:
 
 def go_on(trainer: Trainer, out: Path) -> None:
     """Trains, from the last checkpoint of an earlier start where there is one."""
-    known = checkpoints_of(out)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(known)) if known.is_dir() else None)
+    known = sorted(checkpoints_of(out).glob("checkpoint-[0-9]*"), key=lambda folder: int(folder.name.split("-")[1]))
+    whole = [str(folder) for folder in known if is_whole(folder)]
+    trainer.train(resume_from_checkpoint=whole[-1] if whole else None)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether no kill came while it was written: trainer_state.json is the last file that the Trainer writes."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def end(out: Path, finished: bool) -> None:
@@ -60,7 +70,8 @@ def rise_and_fall(step: int, steps: int) -> float:
 
 
 class Deadline(TrainerCallback):
-    """Stops a run after so many minutes (0: never), with a checkpoint, so that the next one goes on from there."""
+    """Stops a run after so many minutes (0: never), with a checkpoint, so that the next one goes on from there. Of
+    several processes the first one's clock counts: they stop at the same step or wait for each other for ever."""
 
     def __init__(self, minutes: float) -> None:
         self.ends = time.monotonic() + minutes * 60 if minutes else math.inf
@@ -68,6 +79,11 @@ class Deadline(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        if time.monotonic() > self.ends:
+        over = int(time.monotonic() > self.ends)
+        if args.world_size > 1 and self.ends < math.inf:
+            told = torch.tensor(over, device=args.device)
+            torch.distributed.broadcast(told, src=0)
+            over = int(told)
+        if over:
             control.should_save = control.should_training_stop = True
         return control

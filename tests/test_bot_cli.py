@@ -375,6 +375,16 @@ def test_promotion_asks_first(kith: Kith, liked: list[Turn]) -> None:
 # Training
 
 
+@pytest.mark.parametrize("of", [["ranker"], ["generator", "--method", "dpo"], ["generator", "--from-log"]])
+def test_what_cannot_be_trained_in_several_processes_says_so(
+    kith: Kith, monkeypatch: pytest.MonkeyPatch, of: list[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, out, err = kith("train", *of)
+    assert (code, out) == (2, "")
+    assert "leave torchrun out" in err
+
+
 @pytest.mark.parametrize(
     ("verb", "modules"),
     [

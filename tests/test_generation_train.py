@@ -1,8 +1,13 @@
-"""Training a generator, a tiny one: what moves, what is learnt and written, and that a run which was stopped goes on to
-the same weights."""
+"""Training a generator, a tiny one: what moves, what is learnt and written, that a run which was stopped or killed goes
+on to the same weights, and that two processes train one model."""
 
 import json
 import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +16,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import free_port
 from safetensors.torch import load_file
 from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel
 
@@ -22,6 +28,25 @@ from storage.corpora import CorpusError
 from storage.dialog import Context, Message
 
 pytest_plugins = ("tiny",)
+
+ROOT = Path(__file__).parent.parent
+
+KITH = "import sys; from bot.cli import main; sys.exit(main())"
+
+KILLED = """
+import os, signal
+from transformers import TrainerState
+
+whole = TrainerState.save_to_json
+
+def first(state, path):
+    if state.global_step > 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole(state, path)
+
+TrainerState.save_to_json = first
+"""
+"""What ends a run by SIGKILL after ten steps with a checkpoint and ten more, when the next one lacks its last file."""
 
 A_MOMENT = 1e-9
 """Minutes after which a run has had its time at its first step."""
@@ -59,6 +84,14 @@ def at_the_end(run: GeneratorTraining) -> Weights:
     return weights(checkpoints_of(run.out) / f"checkpoint-{run.steps}")
 
 
+def ends_alike(run: GeneratorTraining, other: GeneratorTraining) -> None:
+    """To the bit, in full precision and as written."""
+    for one, two in ((at_the_end(run), at_the_end(other)), (weights(run.out), weights(other.out))):
+        assert one.keys() == two.keys()
+        for name, tensor in one.items():
+            assert torch.equal(tensor, two[name]), name
+
+
 @pytest.fixture(autouse=True)
 def kept_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of runs that came to their end, too: the model is written in bf16."""
@@ -93,10 +126,60 @@ def test_a_run_that_was_stopped_and_goes_on_ends_like_one_that_was_not(
         assert (written["steps"], written["finished"]) == (steps, False)
     resumed = replace(stopped, minutes=0.0)
     train_generator(resumed)
-    for one, other in ((at_the_end(run), at_the_end(resumed)), (weights(run.out), weights(resumed.out))):
-        assert one.keys() == other.keys()
-        for name, tensor in one.items():
-            assert torch.equal(tensor, other[name]), name
+    ends_alike(run, resumed)
+
+
+def typed(run: GeneratorTraining) -> list[str]:
+    """The command line of such a run."""
+    numbers = ("vocab_size", "width", "layers", "length", "batch_rows", "accumulate", "steps")
+    options = [f"--{name.replace('_', '-')}={getattr(run, name)}" for name in numbers]
+    return ["train", "generator", "--data", str(run.data[0]), "--out", str(run.out), *options]
+
+
+def python(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_run_that_was_killed_and_goes_on_ends_like_one_that_was_not(run: GeneratorTraining) -> None:
+    run = replace(run, width=64, steps=25)
+    train_generator(run)
+    killed = replace(run, out=run.out.parent / "killed")
+    ended = python("-c", KILLED + KITH, *typed(killed))
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    ten, twenty = (checkpoints_of(killed.out) / f"checkpoint-{steps}" for steps in (10, 20))
+    assert {file.name for file in ten.iterdir()} - {file.name for file in twenty.iterdir()} == {"trainer_state.json"}
+    assert not (killed.out / "model.safetensors").exists()
+    train_generator(killed)
+    ends_alike(run, killed)
+
+
+def test_two_processes_train_one_model_as_one_with_twice_the_rows_does(run: GeneratorTraining) -> None:
+    two = replace(run, width=64, batch_rows=1, steps=0)
+    rules = ["--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={free_port()}", "--no-python"]
+    command = [sys.executable, "-c", KITH, *typed(two), "--json"]
+    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+    ended = python("-m", "torch.distributed.run", *rules, *command, GLOO_SOCKET_IFNAME=loopback)
+    assert ended.returncode == 0, ended.stderr
+    written = json.loads((two.out / "training.json").read_text())
+    assert ended.stdout.count('"talks"') == ended.stderr.count("rows of 64 tokens") == 1
+    assert (written["processes"], written["steps"], written["finished"]) == (2, "3 of 3", True)
+    assert written["train_tokens_seen"] == 3 * 64 * 4
+    assert not checkpoints_of(two.out).exists()
+    GptGenerator(str(two.out), Sampling(1, 20)).propose([Context((Message("user", "what shall we eat"),))])
+
+    def distance(rows: int) -> float:
+        """From what one process comes to."""
+        alone = replace(two, out=two.out.parent / f"alone{rows}", batch_rows=rows, steps=3)
+        train_generator(alone)
+        other = weights(two.out)
+        return sum(float((tensor - other[name]).float().norm()) for name, tensor in weights(alone.out).items())
+
+    assert distance(rows=2) < distance(rows=1) / 2
 
 
 def test_a_model_that_begins_with_a_bert_learns_and_is_written_like_any_other(

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -22,6 +23,16 @@ def test_after_so_many_minutes_a_run_stops_with_a_checkpoint(
     limit = Deadline(minutes)
     clock += seconds
     control = limit.on_step_end(TrainingArguments(use_cpu=True), TrainerState(), TrainerControl())
+    assert (control.should_training_stop, control.should_save) == (stops, stops)
+
+
+@pytest.mark.parametrize(("minutes", "first", "stops"), [(1.0, 1, True), (1e-9, 0, False)])
+def test_of_several_processes_the_first_ones_clock_stops_all(
+    monkeypatch: pytest.MonkeyPatch, minutes: float, first: int, stops: bool
+) -> None:
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda told, src: told.fill_(first))
+    args = SimpleNamespace(world_size=2, device="cpu")
+    control = Deadline(minutes).on_step_end(args, TrainerState(), TrainerControl())
     assert (control.should_training_stop, control.should_save) == (stops, stops)
 
 

@@ -221,7 +221,7 @@ def generator(
     width: Annotated[int, typer.Option(min=64, help="Of a new model; heads are 64 wide.")] = 384,
     layers: Annotated[int, typer.Option(min=1, help="Of a new model.")] = 6,
     length: Annotated[int, typer.Option(min=32, help="Tokens a row: how far back it can look.")] = 512,
-    batch_rows: Annotated[int, typer.Option(min=1, help="Rows at once; kto needs two.")] = 4,
+    batch_rows: Annotated[int, typer.Option(min=1, help="Rows at once, in each process; kto needs two.")] = 4,
     accumulate: Annotated[int, typer.Option(min=1, help="Batches a step.")] = 2,
     epochs: Annotated[float, typer.Option(min=0)] = 1.0,
     steps: Annotated[int, typer.Option(min=0, help="Instead of epochs; 0: by epochs.")] = 0,
@@ -236,14 +236,14 @@ def generator(
     as_json: Json = False,
 ) -> None:
     """Train the generator: from scratch, from a BERT, onward from any causal model, or on votes. Use it by
-    KITH_GENERATOR."""
+    KITH_GENERATOR. On two GPUs: torchrun --nproc-per-node 2 --no-python kith train generator ..."""
     from bot.settings import UserError
 
     if base and encoder:
         raise UserError("Name either --base or --encoder: a model goes on from one of them.")
     if encoder and method != "pretrain":
         raise UserError("--encoder begins a new model: it goes with --method pretrain.")
-    with training():
+    with training(together=method == "pretrain" and not from_log):
         if from_log:
             train_on_log(context, "generator", as_json)
             return
@@ -345,20 +345,30 @@ def policy(
 
 
 @contextmanager
-def training() -> Iterator[None]:
-    """Progress on the screen; what a person can mend (a library that is not installed) as a UserError."""
+def training(together: bool = False) -> Iterator[None]:
+    """Progress on the screen; what a person can mend (a library that is not installed) as a UserError. `together`:
+    several processes of torchrun's can train it."""
     from bot.settings import UserError
 
+    if not together and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise UserError("Only `kith train generator --method pretrain` runs in several processes: leave torchrun out.")
     os.environ["TRANSFORMERS_VERBOSITY"] = "warning"  # the Trainer shows its progress bar from this level on only
-    log_to_screen("INFO")
+    log_to_screen("INFO" if is_first() else "WARNING")
     try:
         yield
     except ModuleNotFoundError as error:
         raise UserError(f"Training needs {error.name}: pip install -e '.[train]' where Kith's source is.") from error
 
 
+def is_first() -> bool:
+    """Of the processes that torchrun started: the first, which speaks for all. Without torchrun there is one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def report(facts: Mapping[str, object], as_json: bool) -> None:
     """What came of it; training.json in the folder says the same and more."""
+    if not is_first():
+        return
     if as_json:
         show_json(facts)
     else:

@@ -99,8 +99,10 @@ def test_a_test_that_leaks_is_not_called_fair() -> None:
 
 
 def test_retrieval_is_told_beside_chance_and_what_replika_published() -> None:
-    told = sentences.retrieval(Retrieved(7, 4, [Row("retriever", {"MAP": estimate(0.6)})]))
-    assert "retriever 0.600; chance has 0.521" in told  # (1 + 1/2 + 1/3 + 1/4) / 4
+    ours = Row("retriever", {"MAP": estimate(0.6)}, {"MAP": estimate(0.2)})
+    told = sentences.retrieval(Retrieved(7, 4, [Row("plain MiniLM", {"MAP": estimate(0.4)}), ours]))
+    assert "is plain MiniLM 0.400; retriever 0.600, a difference of +0.200 [+0.100, +0.300]; chance" in told
+    assert "chance has 0.521." in told  # (1 + 1/2 + 1/3 + 1/4) / 4
     assert "Replika published 0.17" in told
 
 

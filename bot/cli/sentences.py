@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from bot.cli.run_file import Run
-from bot.cli.tables import is_ours, label
+from bot.cli.tables import cell, is_ours, label
 
 if TYPE_CHECKING:
     from bot.ablation import Talked
@@ -106,7 +106,11 @@ def recall(selected: "Sequence[Selected]") -> str:
 
 def retrieval(found: "Retrieved") -> str:
     """What the table of retrieval shows."""
-    precise = "; ".join(f"{row.model} {row.figures['MAP'].value:.3f}" for row in found.rows)
+    precise = "; ".join(
+        f"{row.model} {row.figures['MAP'].value:.3f}"
+        + (f", a difference of {cell(row.against['MAP'], signed=True)}" if row.against else "")
+        for row in found.rows
+    )
     chance = sum(1 / rank for rank in range(1, found.replies + 1)) / found.replies
     return (
         f"Among all {found.replies} replies, with the last message alone as the context ({found.contexts} contexts), "

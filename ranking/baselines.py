@@ -1,6 +1,7 @@
-"""What ours is measured against in response selection: chance, words in common, and the pretrained MiniLM as it comes.
+"""What ours is measured against in response selection: chance, words in common, the pretrained MiniLM as it comes, and
+what replies alone tell, which has to be nothing.
 
-Each takes questions and gives a score to each of their replies: shape (questions, CANDIDATES), higher is better.
+Each takes questions and gives a score to each of their replies: shape (questions, replies), higher is better.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from ranking.pretrained import packaged_minilm
 from ranking.selection import CANDIDATES, Question, distinct_replies, parts, rows_of
+from ranking.vectors import Encoder
 from storage.dialog import Context
 from storage.estimates import Floats
 
@@ -54,6 +59,24 @@ def by_tfidf(asked: Sequence[Question]) -> Floats:
     vectorizer = TfidfVectorizer(token_pattern=words).fit([*contexts, *texts])
     cosines = (vectorizer.transform(contexts) @ vectorizer.transform(texts).T).toarray()
     return np.take_along_axis(cosines, places, axis=1).astype(np.float64)
+
+
+def by_reply_alone(asked: Sequence[Question], taught: Sequence[Question], encoder: Encoder) -> Floats:
+    """The log-odds of being the true reply by a logistic regression that sees no context: on the reply's vector and
+    log(1 + words), fitted on `taught`, questions of the train split that were made likewise. Above chance, true replies
+    can be told from wrong ones by their looks, and the test leaks."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    model.fit(looks(taught, encoder), np.tile(np.arange(CANDIDATES) == 0, len(taught)))
+    scores: Floats = model.decision_function(looks(asked, encoder)).reshape(len(asked), CANDIDATES)
+    return scores
+
+
+def looks(asked: Sequence[Question], encoder: Encoder) -> Floats:
+    """What each reply of each question is like by itself: (questions x CANDIDATES, dimensions + 1)."""
+    texts, places = distinct_replies(asked)
+    vectors = np.concatenate([encoder.encode(texts[part]) for part in parts(len(texts), "replies alone")])
+    words = np.log1p([float(len(text.split())) for text in texts])
+    return np.column_stack([vectors, words])[places.ravel()].astype(np.float64)
 
 
 class PlainMiniLM:

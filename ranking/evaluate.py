@@ -1,7 +1,7 @@
 """Measuring retriever and ranker on what they were not trained on: `kith evaluate ranking`, `kith evaluate pool`.
 
-Response selection (selection.py), echo (echo.py) and votes (rated.py) on the held-back part of dialogs and ratings; and
-the pool: when is what retrieval finds of the right situation.
+Response selection and retrieval (selection.py), echo (echo.py) and votes (rated.py) on the held-back part of dialogs
+and ratings; and the pool: when is what retrieval finds of the right situation.
 """
 
 import random
@@ -15,14 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ranking.baselines import PlainMiniLM, by_bm25, by_chance, by_tfidf, last_message, whole_context
+from ranking.baselines import (
+    PlainMiniLM,
+    by_bm25,
+    by_chance,
+    by_reply_alone,
+    by_tfidf,
+    last_message,
+    whole_context,
+)
+from ranking.cross_encoder import CrossEncoder
 from ranking.echo import Echo, echo
 from ranking.encoders import load_encoder
 from ranking.pool import kept_out
 from ranking.pool_index import Index
 from ranking.ranker import CrossEncoderRanker
 from ranking.rated import Rated, at_most, votes
-from ranking.selection import Scores, Selected, by_encoder, by_ranker, places_to_ask, questions, selection
+from ranking.selection import (
+    Question,
+    Retrieved,
+    Scores,
+    Selected,
+    by_encoder,
+    by_ranker,
+    places_to_ask,
+    questions,
+    retrieval,
+    selection,
+)
 from ranking.similarity import Search
 from ranking.taste import Taste, load_taste
 from ranking.vectors import Encoder
@@ -30,8 +50,13 @@ from storage.corpora import read_dialogs, read_ratings
 from storage.dialog import Context, Message
 from storage.estimates import RESAMPLES, Floats, Row, draws, interval
 
-BASELINE = "plain MiniLM, context"
-"""What R@1 is compared with."""
+BASELINE = "plain MiniLM, last message"
+"""What R@1 is compared with: the strongest that was not trained for it, here above what the whole context gives."""
+
+EXPECTS, LIKES = "what it expects", "P(like)"
+"""The two numbers of a ranker of ours: how near a reply is to what the small network inside it expects, a cosine on the
+retriever's vectors; and the log-odds of a 👍 by one's own people, for which its BERT reads each reply behind the
+context, with that cosine as one more input."""
 
 THRESHOLDS = np.linspace(0.2, 0.75, 12)
 
@@ -65,6 +90,7 @@ class RankingFigures:
     models: Mapping[str, str]
     """The version of each model."""
     selection: list[Selected]
+    retrieval: Retrieved
     echo: Echo
     votes: list[Rated]
     seconds: Mapping[str, float]
@@ -81,14 +107,17 @@ def evaluate_ranking(run: RankingEvaluation) -> RankingFigures:
     }
     taste = load_taste(run.taste, first) if run.taste else None
     minilm = PlainMiniLM()
-    dialogs = [d for path in run.dialogs for d in read_dialogs(path) if d.split == "valid"]
+    asked, taught = questions_of(run)
     ratings = [r for path in run.votes for r in read_ratings(path)]
-    asked = questions(places_to_ask(dialogs, run.positions, run.seed), run.seed)
     rated = at_most([r for r in ratings if r.split == "valid"], run.most_votes, run.seed)
     train = [r for r in ratings if r.split == "train"]
     drawing = run.seed, run.resamples
     marks = [time.monotonic()]
-    selected = selection(asked, contestants(minilm, encoders, rankers, run.seed), BASELINE, *drawing)
+    named = next(iter(encoders))
+    models = contestants(minilm, encoders, rankers, taught, run.seed)
+    selected = selection(asked, models, {"R@1": BASELINE, f"R@1 less {named}": named}, *drawing)
+    marks.append(time.monotonic())
+    retrieved = retrieval(asked, {name: models[name] for name in (BASELINE, *encoders)}, BASELINE, *drawing)
     marks.append(time.monotonic())
     echoed = echo(asked, minilm, encoders, *drawing)
     marks.append(time.monotonic())
@@ -96,26 +125,51 @@ def evaluate_ranking(run: RankingEvaluation) -> RankingFigures:
     marks.append(time.monotonic())
     tastes: Mapping[str, Taste] = {"taste": taste} if taste else {}
     versions = {name: model.version for models in (encoders, rankers, tastes) for name, model in models.items()}
-    seconds = dict(zip(("selection", "echo", "votes"), np.diff(marks).round(1).tolist(), strict=True))
-    return RankingFigures(versions, selected, echoed, judged, seconds)
+    seconds = dict(zip(("selection", "retrieval", "echo", "votes"), np.diff(marks).round(1).tolist(), strict=True))
+    return RankingFigures(versions, selected, retrieved, echoed, judged, seconds)
+
+
+def questions_of(run: RankingEvaluation) -> tuple[list[Question], list[Question]]:
+    """Questions of the held-back part, and as many of the train split for what has to learn first. Raises
+    CorpusError."""
+    dialogs = [d for path in run.dialogs for d in read_dialogs(path)]
+    asked, taught = (
+        questions(places_to_ask([d for d in dialogs if d.split == split], run.positions, run.seed), run.seed)
+        for split in ("valid", "train")
+    )
+    return asked, taught
 
 
 def contestants(
-    minilm: PlainMiniLM, encoders: Mapping[str, Encoder], rankers: Mapping[str, CrossEncoderRanker], seed: int
+    minilm: PlainMiniLM,
+    encoders: Mapping[str, Encoder],
+    rankers: Mapping[str, CrossEncoderRanker],
+    taught: Sequence[Question],
+    seed: int,
 ) -> dict[str, Scores]:
-    """What is asked to find the true reply, baselines first, then ours."""
-    first = next(iter(rankers.values()))
+    """What is asked to find the true reply, baselines first, then ours. `taught`: questions of the train split, for
+    what sees replies alone, which is left out where there are none."""
+    alone = partial(by_reply_alone, taught=taught, encoder=next(iter(encoders.values())))
     return {
         "chance": partial(by_chance, seed=seed),
-        "ranker, reply alone": partial(by_ranker, ranker=first, blind=True),
+        **({"reply alone": alone} if taught else {}),
         "BM25, last message": partial(by_bm25, query=last_message),
         "BM25, context": partial(by_bm25, query=whole_context),
         "TF-IDF, context": by_tfidf,
-        "plain MiniLM, last message": partial(minilm.score, query=last_message),
-        BASELINE: partial(minilm.score, query=whole_context),
+        "plain MiniLM, context": partial(minilm.score, query=whole_context),
+        BASELINE: partial(minilm.score, query=last_message),
         **{name: partial(by_encoder, encoder=encoder) for name, encoder in encoders.items()},
-        **{name: partial(by_ranker, ranker=ranker) for name, ranker in rankers.items()},
+        **{row: scores for name, ranker in rankers.items() for row, scores in numbers_of(name, ranker).items()},
     }
+
+
+def numbers_of(name: str, ranker: CrossEncoderRanker) -> dict[str, Scores]:
+    """What a ranker says of replies, by row: both numbers of one of ours, the one that a cross-encoder of another kind
+    has."""
+    if not isinstance(ranker.model, CrossEncoder):
+        return {name: partial(by_ranker, score=ranker.score, name=name)}
+    numbers = {f"{name}, {EXPECTS}": ranker.choose, f"{name}, {LIKES}": ranker.score}
+    return {row: partial(by_ranker, score=score, name=row) for row, score in numbers.items()}
 
 
 def labels(kind: str, names: Sequence[str]) -> list[str]:

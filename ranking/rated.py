@@ -39,6 +39,7 @@ FIGURES: Mapping[str, Callable[[Floats], float]] = {
     "ECE": calibration_error,
 }
 BASELINE = "wording"
+LENGTH = "reply length"
 
 PRIOR_VOTES = 2.0
 """How many votes of the source's share each wording has before it is counted."""
@@ -83,13 +84,13 @@ def votes(
     resamples: int = RESAMPLES,
 ) -> list[Rated]:
     """AUC, balanced accuracy, Brier score and expected calibration error by source, of all replies and of those in
-    words that `train` does not have, and how much the AUC differs from that of the wording. Raises CorpusError when
-    there is nothing to ask, or nothing to fit the baselines on."""
+    words that `train` does not have, and how much the AUC differs from those of the wording and of the reply's length.
+    Raises CorpusError when there is nothing to ask, or nothing to fit the baselines on."""
     if not asked or not train:
         raise CorpusError(f"No rated replies of the {'train' if asked else 'held-back'} part were found.")
     predicted: Predictions = {
         "majority": by_majority(train, asked),
-        "reply length": by_length(train, asked),
+        LENGTH: by_length(train, asked),
         BASELINE: by_wording(train, asked),
         **{name: by_ranker(asked, ranker, name) for name, ranker in rankers.items()},
         **({"taste": by_taste(asked, taste)} if taste else {}),
@@ -183,8 +184,11 @@ def _rated(
     rows = []
     for name, values in columns.items():
         figures = {key: interval(metric(values), resampled[name][key].tolist()) for key, metric in FIGURES.items()}
-        above = (resampled[name]["AUC"] - resampled[BASELINE]["AUC"]).tolist()
-        against = {} if name == BASELINE else {"AUC": interval(auc(values) - auc(columns[BASELINE]), above)}
+        against = {}
+        for key, other in {"AUC": BASELINE, f"AUC less {LENGTH}": LENGTH}.items():
+            if name not in (BASELINE, other):
+                above = (resampled[name]["AUC"] - resampled[other]["AUC"]).tolist()
+                against[key] = interval(auc(values) - auc(columns[other]), above)
         rows.append(Row(name, figures, against))
     return Rated(
         part[0].source,

@@ -53,7 +53,23 @@ def test_tables_fit_120_columns_with_every_figure_on_one_line(monkeypatch: pytes
     out = printed(lambda: tables.show_ranking(ranking_figures()))
     assert max(map(len, out.splitlines())) <= 120
     assert "Selection, 1 in 20: films, 20 contexts of 20 dialogs" in out
-    assert "thumbs (new wordings) +0.200 [+0.100, +0.300]" in [" ".join(line.split()) for line in out.splitlines()]
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "thumbs (new wordings) +0.200 [+0.100, +0.300]" in lines
+    assert "thumbs (new wordings) +0.250 [+0.150, +0.350]" in lines[lines.index("AUC less reply length") :]
+    assert "Retrieval by the last message alone: the true reply among 39, 40 contexts" in " ".join(lines)
+
+
+def test_a_difference_is_headed_by_what_it_is_to_and_has_a_column_for_those_who_have_it() -> None:
+    lines = [
+        " ".join(line.split())
+        for line in printed(lambda: tables.show_all_differences(ranking_figures().selection)).splitlines()
+    ]
+    heads = [place for place, line in enumerate(lines) if " less " in line]
+    assert [lines[place] for place in heads] == ["R@1 less plain MiniLM, last message", "R@1 less retriever"]
+    assert [lines[place + 2] for place in heads] == [
+        "source retriever ranker, P(like) ranker, what it expects",
+        "source ranker, P(like) ranker, what it expects",
+    ]
 
 
 def test_figures_have_three_decimals_or_one_where_there_are_tens() -> None:
@@ -63,10 +79,10 @@ def test_figures_have_three_decimals_or_one_where_there_are_tens() -> None:
     assert tables.cell(estimate(math.nan)).strip() == "–"
 
 
-@pytest.mark.parametrize("model", ["retriever", "ranker", "ranker hub/model", "starter"])
+@pytest.mark.parametrize("model", ["retriever", "ranker", "ranker hub/model, what it expects", "starter"])
 def test_models_that_are_measured_are_ours(model: str) -> None:
     assert tables.is_ours(model)
-    assert not tables.is_ours(f"{model}, reply alone")
+    assert not tables.is_ours("reply alone")
 
 
 # The run's file
@@ -79,9 +95,10 @@ def test_the_file_of_a_run_has_everything_and_is_json_to_anybody(tmp_path: Path)
     assert found["made"] == "2026-01-02T03:04:05+00:00"
     assert found["data"] == [{"name": "talk.jsonl", "sha256": "ab" * 32, "bytes": 1234}]
     whole = found["ranking"]["selection"][0]
-    assert whole["rows"][-1]["model"] == "ranker"
+    assert whole["rows"][-1]["model"] == "ranker, what it expects"
     assert whole["rows"][-1]["figures"]["R@1"] == {"value": 0.75, "low": 0.65, "high": 0.85}
     assert whole["rows"][-1]["against"]["R@1"]["value"] == 0.25
+    assert found["ranking"]["retrieval"]["rows"][-1]["figures"]["MAP"]["value"] == 0.35
     assert found["ranking"]["votes"][0]["bins"][0] == {"predicted": 0.2, "liked": 0.3, "items": 60}
     assert [part.name for part in (tmp_path / "deep" / "down").iterdir()] == [file.name]
 

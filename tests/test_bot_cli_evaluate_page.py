@@ -16,6 +16,7 @@ from bot.cli.page import Section, as_html
 from ranking.fit import Fit
 from ranking.metrics import Bin
 from ranking.policy import Weights
+from ranking.selection import Retrieved
 from storage.estimates import Row
 
 
@@ -59,6 +60,9 @@ def test_every_picture_is_svg_with_a_sentence(html: str) -> None:
 def test_every_figure_is_in_a_table_with_its_interval(html: str) -> None:
     assert "<td>retriever</td><td>0.650<i>[0.550, 0.750]</i></td>" in html
     assert "<td>+0.250<i>[+0.150, +0.350]</i></td>" in html
+    for head in ("R@1 less retriever", "AUC less reply length", "MAP"):
+        assert f"<th>{head}</th>" in html
+    assert "mean average precision" in html
     assert "<td>\N{MINUS SIGN}0.450<i>[\N{MINUS SIGN}0.550, \N{MINUS SIGN}0.350]</i></td>" in html
     assert "<th>starter less 5-gram</th>" in html
 
@@ -82,7 +86,7 @@ def test_what_stands_in_names_is_no_markup(html: str) -> None:
 
 def test_the_summary_sets_ours_beside_baselines() -> None:
     told = {what: (ours.value, name, gap.value) for what, ours, _, name, gap in sentences.headlines(run())}
-    assert told["ranker: R@1 of 20, all sources"] == (0.75, "plain MiniLM, context", 0.25)
+    assert told["ranker, what it expects: R@1 of 20, all sources"] == (0.75, "plain MiniLM, last message", 0.25)
     assert told["retriever: mean rank of the context itself"][:2] == (22.5, "plain MiniLM, context")
     assert told["ranker: AUC on votes, thumbs (new wordings)"][1] == "wording"
     assert told["generator starter: bits per character, all sources"] == (1.75, "5-gram", -0.25)
@@ -92,14 +96,28 @@ def test_a_test_that_leaks_is_not_called_fair() -> None:
     fair = selected("films", 20)
     assert "does not leak" in sentences.recall([fair])
     rows = [
-        replace(row, figures={**row.figures, "R@5": estimate(0.5)}) if row.model == "ranker, reply alone" else row
+        replace(row, figures={**row.figures, "R@5": estimate(0.5)}) if row.model == "reply alone" else row
         for row in fair.rows
     ]
-    assert "does not leak" not in sentences.recall([replace(fair, rows=rows)])
+    assert "so the test leaks" in sentences.recall([replace(fair, rows=rows)])
+    untaught = sentences.recall([replace(fair, rows=[row for row in fair.rows if row.model != "reply alone"])])
+    assert "too few train dialogs" in untaught
+    assert "so the test" not in untaught
+
+
+def test_retrieval_is_told_beside_chance_and_what_replika_published() -> None:
+    ours = Row("retriever", {"MAP": estimate(0.6)}, {"MAP": estimate(0.2)})
+    told = sentences.retrieval(Retrieved(7, 4, [Row("plain MiniLM", {"MAP": estimate(0.4)}), ours]))
+    assert "is plain MiniLM 0.400; retriever 0.600, a difference of +0.200 [+0.100, +0.300]; chance" in told
+    assert "chance has 0.521." in told  # (1 + 1/2 + 1/3 + 1/4) / 4
+    assert "Replika published 0.17" in told
 
 
 def test_only_differences_clear_of_zero_are_called_so() -> None:
-    assert sentences.votes([rated(False, 0.05)]) == "Nowhere is a difference to wording clear of zero."
+    assert sentences.votes([rated(False, 0.05)]) == (
+        "Nowhere is a difference to wording clear of zero. None is clearly below reply length."
+    )
+    assert "Clearly below reply length: ranker on thumbs." in sentences.votes([rated(False, -0.2)])
     assert "ranker is above wording on thumbs (new wordings)" in sentences.votes([rated(False, 0.05), rated(True, 0.2)])
     assert "ranker is below wording on thumbs;" in sentences.votes([rated(False, -0.2)])
     assert "on 1 of 2 sources" in sentences.bits(run().generator.bits)
@@ -139,7 +157,7 @@ def test_ours_have_their_colours_and_baselines_step_back() -> None:
     ours = {plots.colour(model) for model in ("retriever", "ranker", "ranker mine", "starter")}
     baselines = (
         "chance",
-        "ranker, reply alone",
+        "reply alone",
         "BM25, last message",
         "plain MiniLM, last message",
         "wording",
@@ -160,6 +178,7 @@ def test_the_interval_of_a_share_holds_it_and_stays_between_none_and_all() -> No
 def test_what_is_not_a_number_is_left_out_of_pictures_and_a_dash_in_tables() -> None:
     nothing = estimate(float("nan"))
     part = rated(False, 0.1)
-    rows = [Row("ranker", {"AUC": nothing, "ECE": estimate(0.1)}, {"AUC": nothing}), *part.rows[:2]]
+    gaps = {"AUC": nothing, "AUC less reply length": nothing}
+    rows = [Row("ranker", {"AUC": nothing, "ECE": estimate(0.1)}, gaps), *part.rows[:2]]
     told = page(replace(run(), ranking=replace(run().ranking, votes=[replace(part, rows=rows)])))
     assert "<td>–<i></i></td>" in told

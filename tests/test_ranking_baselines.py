@@ -7,10 +7,19 @@ import pytest
 from spoken import context
 
 from ranking import baselines
-from ranking.baselines import PlainMiniLM, by_bm25, by_chance, by_tfidf, last_message, whole_context
+from ranking.baselines import (
+    PlainMiniLM,
+    by_bm25,
+    by_chance,
+    by_reply_alone,
+    by_tfidf,
+    last_message,
+    whole_context,
+)
 from ranking.data import Position
 from ranking.metrics import true_ranks
 from ranking.selection import CANDIDATES, Question, questions
+from ranking.vectors import Encoder
 
 pytest_plugins = ("tiny",)
 
@@ -73,3 +82,33 @@ def test_plain_minilm_is_asked_what_it_is_told(bi_encoder_folder: str, monkeypat
     ]
     assert model.score(items, last_message)[0].argmax() == 0
     assert model.score(items, whole_context)[0].argmax() == 1
+
+
+def said(split: str) -> list[Question]:
+    """60 questions; replies have from 2 to 7 words."""
+    return questions(
+        [Position(context("hi"), f"{split} {i} {'eats ' * (i % 6)}", "x", f"{split}{i}") for i in range(60)]
+    )
+
+
+def leaking(asked: Sequence[Question]) -> list[Question]:
+    """The same with longer true replies."""
+    return [Question(q.place, (f"{q.replies[0]} for many days now, i am sure", *q.replies[1:])) for q in asked]
+
+
+def test_replies_alone_tell_nothing_of_a_fair_test_and_all_of_one_that_leaks(bi_encoder: Encoder) -> None:
+    """The check is worth something only if it can fail."""
+    fair = true_ranks(by_reply_alone(said("valid"), said("train"), bi_encoder))
+    assert np.mean(fair <= 1) < 0.2
+    assert np.mean(fair <= 10) == pytest.approx(0.5, abs=0.2)
+    told = true_ranks(by_reply_alone(leaking(said("valid")), leaking(said("train")), bi_encoder))
+    assert np.mean(told <= 1) > 0.9
+
+
+def test_a_reply_alone_has_one_score_whatever_the_context(bi_encoder: Encoder) -> None:
+    scores = by_reply_alone(said("valid"), said("train"), bi_encoder)
+    values: dict[str, set[float]] = {}
+    for question, row in zip(said("valid"), scores.tolist(), strict=True):
+        for reply, score in zip(question.replies, row, strict=True):
+            values.setdefault(reply, set()).add(round(score, 9))
+    assert max(map(len, values.values())) == 1

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from ranking import baselines
+from ranking.baselines import PlainMiniLM
 from ranking.encoders import load_encoder
-from ranking.evaluate import BASELINE, RankingEvaluation, evaluate_ranking, labels, pool_precision
+from ranking.evaluate import BASELINE, RankingEvaluation, contestants, evaluate_ranking, labels, pool_precision
 from ranking.pretrained import ModelError
+from ranking.ranker import CrossEncoderRanker
 from ranking.retriever import Retriever
 from ranking.vectors import Encoder
 from storage.corpora import CorpusError
@@ -24,11 +26,11 @@ def encoder(bi_encoder_folder: str) -> Encoder:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """25 dialogs that are held back and 5 that are not; 40 votes of each split."""
+    """25 dialogs that are held back and 25 that are not; 40 votes of each split."""
     dialogs = [
-        {"id": str(i), "source": "own", "split": "train" if i < 5 else "valid",
+        {"id": str(i), "source": "own", "split": "train" if i < 25 else "valid",
          "turns": [{"role": "a", "text": f"do you like apple{i}"}, {"role": "b", "text": f"i eat apple{i} daily"}]}
-        for i in range(30)
+        for i in range(50)
     ]  # fmt: skip
     votes = [
         {"dialog_id": str(i // 4), "source": "own", "split": "valid" if i % 2 else "train", "label": i // 2 % 2,
@@ -41,7 +43,11 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_everything_is_measured_on_what_was_held_back(
-    data: Path, bi_encoder_folder: str, cross_encoder_folder: str, monkeypatch: pytest.MonkeyPatch
+    data: Path,
+    bi_encoder_folder: str,
+    cross_encoder_folder: str,
+    ranker_folder: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(baselines, "packaged_minilm", lambda: bi_encoder_folder)
     found = evaluate_ranking(
@@ -49,7 +55,7 @@ def test_everything_is_measured_on_what_was_held_back(
             dialogs=(data / "dialogs.jsonl",),
             votes=(data / "votes.jsonl",),
             retrievers=(bi_encoder_folder,),
-            rankers=(cross_encoder_folder, f"{cross_encoder_folder}/"),
+            rankers=(cross_encoder_folder, ranker_folder),
             resamples=20,
         )
     )
@@ -59,12 +65,24 @@ def test_everything_is_measured_on_what_was_held_back(
     assert [model for model, row in rows.items() if not row.against] == [BASELINE]
     assert rows["TF-IDF, context"].figures["R@1"].value == 1
     assert rows["chance"].figures["R@5"].value < 0.6
-    assert {"retriever", f"ranker {cross_encoder_folder}", "ranker, reply alone"} <= set(rows)
+    assert {"retriever", f"ranker {cross_encoder_folder}", "reply alone"} <= set(rows)
+    assert {"R@1", "R@1 less retriever"} == set(rows[f"ranker {ranker_folder}, what it expects"].against)
+    assert f"ranker {ranker_folder}, P(like)" in rows
+    assert [row.model for row in found.retrieval.rows] == [BASELINE, "retriever"]
+    assert (found.retrieval.contexts, found.retrieval.replies) == (25, 25)
     assert (found.echo.contexts, found.echo.candidates) == (25, 50)
     whole, new = found.votes
     assert (whole.replies, new.replies) == (40, 40)
-    assert set(found.models) == {"retriever", f"ranker {cross_encoder_folder}", f"ranker {cross_encoder_folder}/"}
-    assert set(found.seconds) == {"selection", "echo", "votes"}
+    assert set(found.models) == {"retriever", f"ranker {cross_encoder_folder}", f"ranker {ranker_folder}"}
+    assert set(found.seconds) == {"selection", "retrieval", "echo", "votes"}
+
+
+def test_without_train_dialogs_nothing_is_taught_on_replies_alone(
+    bi_encoder: Encoder, cross_encoder_folder: str, monkeypatch: pytest.MonkeyPatch, bi_encoder_folder: str
+) -> None:
+    monkeypatch.setattr(baselines, "packaged_minilm", lambda: bi_encoder_folder)
+    rankers = {"ranker": CrossEncoderRanker(cross_encoder_folder, bi_encoder)}
+    assert "reply alone" not in contestants(PlainMiniLM(), {"retriever": bi_encoder}, rankers, [], 0)
 
 
 def test_a_wrong_name_costs_no_time(data: Path, bi_encoder_folder: str, tmp_path: Path) -> None:

@@ -87,6 +87,9 @@ def test_votes_are_told_by_source_and_once_more_in_new_wordings(ranker: CrossEnc
     assert rows["wording"].against == {}
     gap = rows["ranker"].figures["AUC"].value - rows["wording"].figures["AUC"].value
     assert rows["ranker"].against["AUC"].value == pytest.approx(gap)
+    gap = rows["ranker"].figures["AUC"].value - rows["reply length"].figures["AUC"].value
+    assert rows["ranker"].against["AUC less reply length"].value == pytest.approx(gap)
+    assert list(rows["reply length"].against) == ["AUC"]
     assert {row.model: row for row in found[1].rows}["wording"].figures["AUC"].value == 0.5
     assert sum(part.items for part in found[0].bins) == 40
     assert 0 < found[0].floor < 1

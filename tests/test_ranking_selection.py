@@ -1,4 +1,6 @@
-"""Response selection: fair questions, and a table in which each model stands beside the baseline."""
+"""Response selection: fair questions, and a table in which each model stands beside the baseline; and retrieval."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -6,17 +8,19 @@ from spoken import context, spoken
 
 from ranking.data import Position
 from ranking.encoders import load_encoder
-from ranking.metrics import true_ranks
+from ranking.evaluate import numbers_of
 from ranking.ranker import CrossEncoderRanker
 from ranking.selection import (
     ALL,
     CANDIDATES,
     Question,
+    among_all,
     by_encoder,
     by_ranker,
     distinct_replies,
     places_to_ask,
     questions,
+    retrieval,
     rows_of,
     selection,
 )
@@ -25,11 +29,6 @@ from storage.corpora import CorpusDialog, CorpusError
 from storage.estimates import Floats
 
 pytest_plugins = ("tiny",)
-
-
-@pytest.fixture(scope="module")
-def ranker(cross_encoder_folder: str, bi_encoder: Encoder) -> CrossEncoderRanker:
-    return CrossEncoderRanker(cross_encoder_folder, bi_encoder)
 
 
 def places(count: int = 30, source: str = "x") -> list[Position]:
@@ -101,19 +100,24 @@ def test_rows_are_put_back_where_their_replies_are() -> None:
     assert rows_of(contexts, replies, at).tolist() == [[1, 3], [6, 2]]
 
 
-def test_a_ranker_that_sees_the_reply_alone_scores_at_chance_and_gives_each_reply_one_score(
-    ranker: CrossEncoderRanker,
+def test_a_ranker_of_ours_has_two_rows_and_another_one_its_score(
+    ranker_folder: str, cross_encoder_folder: str, bi_encoder: Encoder
 ) -> None:
-    """Were it better, wrong replies could be told by their looks and the test would leak."""
-    asked = questions(places(60))
-    blind = by_ranker(asked, ranker, blind=True)
-    values: dict[str, list[float]] = {}
-    for question, row in zip(asked, blind.tolist(), strict=True):
-        for reply, score in zip(question.replies, row, strict=True):
-            values.setdefault(reply, []).append(score)
-    assert max(np.ptp(scores) for scores in values.values()) < 1e-4
-    assert np.mean(true_ranks(blind) <= 10) == pytest.approx(0.5, abs=0.2)
-    assert not np.allclose(blind, by_ranker(asked, ranker))
+    """The cosine to what it expects, and what its BERT says of each reply behind the context."""
+    asked = questions(places(25))[:3]
+    ranker = CrossEncoderRanker(ranker_folder, bi_encoder)
+    rows = numbers_of("ranker", ranker)
+    assert list(rows) == ["ranker, what it expects", "ranker, P(like)"]
+    expects, likes = (scores(asked) for scores in rows.values())
+    assert expects.shape == likes.shape == (3, CANDIDATES)
+    batch = [(asked[0].place.context, asked[0].replies)]
+    assert expects[0] == pytest.approx(ranker.encoder.relevance(batch)[0], abs=1e-4)
+    assert np.array_equal(likes, by_ranker(asked, ranker.score))
+    assert not np.allclose(expects, likes)
+    other = CrossEncoderRanker(cross_encoder_folder, bi_encoder)
+    [(row, score)] = numbers_of("another", other).items()
+    assert row == "another"
+    assert np.array_equal(score(asked), by_ranker(asked, other.score))
 
 
 def by_place(asked: list[Question], best: int) -> Floats:
@@ -125,18 +129,52 @@ def by_place(asked: list[Question], best: int) -> Floats:
 
 def test_the_table_has_each_model_over_all_and_by_source_beside_the_baseline() -> None:
     asked = questions([*places(), *places(25, "y")])
-    models = {"right": lambda items: by_place(items, 0), "wrong": lambda items: by_place(items, 1)}
-    whole, first, second = selection(asked, models, "wrong", resamples=20)
+    models = {
+        "right": lambda items: by_place(items, 0),
+        "wrong": lambda items: by_place(items, 1),
+        "also wrong": lambda items: by_place(items, 2),
+    }
+    whole, first, second = selection(asked, models, {"R@1": "wrong", "R@1 less right": "right"}, resamples=20)
     assert [(part.source, part.questions, part.dialogs) for part in (whole, first, second)] == [
         (ALL, 55, 55),
         ("x", 30, 30),
         ("y", 25, 25),
     ]
-    right, wrong = whole.rows
+    right, wrong, other = whole.rows
     assert {name: figure.value for name, figure in right.figures.items()} == {"R@1": 1, "R@2": 1, "R@5": 1, "MRR": 1}
     assert (right.against["R@1"].value, right.against["R@1"].low) == (1, 1)
     assert (wrong.figures["R@1"].value, wrong.against) == (0, {})
+    assert list(right.against) == ["R@1"]
+    assert {key: gap.value for key, gap in other.against.items()} == {"R@1": 0, "R@1 less right": -1}
     assert (whole.curves["right"][0], whole.curves["wrong"][0], len(whole.curves["wrong"])) == (1, 0, CANDIDATES)
-    assert [part.source for part in selection(asked[:30], models, "wrong", resamples=2)] == ["x"]
+    assert [part.source for part in selection(asked[:30], models, {"R@1": "wrong"}, resamples=2)] == ["x"]
     with pytest.raises(CorpusError, match="No response-selection questions"):
-        selection([], models, "wrong")
+        selection([], models, {"R@1": "wrong"})
+
+
+def test_retrieval_asks_with_the_last_message_among_the_replies_of_all_questions() -> None:
+    asked = [
+        Question(Position(context("one", "two", "three"), "a", "x", "1"), ("a", "b")),
+        Question(Position(context("four"), "c", "x", "2"), ("c", "A!")),
+        Question(Position(context("five"), "a", "y", "3"), ("a", "d")),
+    ]
+    alone = among_all(asked)
+    assert [[m.text for m in question.place.context.messages] for question in alone] == [["three"], ["four"], ["five"]]
+    assert [question.replies[0] for question in alone] == ["a", "c", "a"]
+    assert {frozenset(question.replies[1:]) for question in alone} == {frozenset("bcd"), frozenset("abd")}
+
+
+def test_average_precision_is_one_over_the_rank_of_the_true_reply() -> None:
+    asked = questions(places(25))
+    third = np.array([[2.0, 3.0, 4.0, *[1.0] * 22]])
+
+    def found(items: Sequence[Question]) -> Floats:
+        return np.repeat(third, len(items), axis=0)
+
+    made = retrieval(asked, {"base": lambda items: -found(items), "ours": found}, "base", resamples=5)
+    assert (made.contexts, made.replies) == (25, 25)
+    base, ours = made.rows
+    assert ours.figures["MAP"].value == pytest.approx(1 / 3)
+    assert base.figures["MAP"].value == pytest.approx(1 / 23)
+    assert ours.against["MAP"].value == pytest.approx(1 / 3 - 1 / 23)
+    assert base.against == {}

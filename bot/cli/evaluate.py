@@ -94,7 +94,7 @@ def ranking(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Response selection, echo, and votes, on the held-back (valid) part."""
+    """Response selection, retrieval, echo, and votes, on the held-back (valid) part."""
     from bot.assemble import set_up_libraries
     from bot.cli.run_file import as_json
     from bot.settings import load_settings

@@ -38,7 +38,8 @@ def sections(run: Run) -> list[Section]:
                 (plots.recall_bars(found.selection), sentences.recall_at_one(found.selection)),
                 (plots.recall_curves(found.selection), sentences.recall(found.selection)),
             ],
-            {title(part): part.rows for part in found.selection},
+            {**{title(part): part.rows for part in found.selection}, title(found.retrieval): found.retrieval.rows},
+            [sentences.retrieval(found.retrieval)],
         ),
         Section(
             "Echo",

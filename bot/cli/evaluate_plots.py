@@ -28,7 +28,7 @@ def colour(model: str) -> str:
         return BLUE if model.startswith("retriever") else ORANGE if model.startswith("ranker") else GREEN
     if model.startswith(("plain MiniLM", "people")):
         return SLATE
-    return PALE if model in ("chance", "majority", "ranker, reply alone") else BROWN
+    return PALE if model in ("chance", "majority", "reply alone") else BROWN
 
 
 @styled
@@ -38,7 +38,7 @@ def recall_curves(selected: "Sequence[Selected]") -> "Figure":
     for axes, part in zip(panels, selected, strict=True):
         for model, shares in part.curves.items():
             ours = is_ours(model)
-            line = "--" if "last message" in model else ":" if colour(model) == PALE else "-"
+            line = "--" if model.endswith(("last message", "P(like)")) else ":" if colour(model) == PALE else "-"
             axes.plot(
                 range(1, len(shares) + 1), shares, line, color=colour(model), linewidth=2.0 if ours else 1.2,
                 zorder=3 if ours else 2, label=model,

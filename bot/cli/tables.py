@@ -10,24 +10,26 @@ if TYPE_CHECKING:
     from ranking.echo import Echo
     from ranking.evaluate import RankingFigures
     from ranking.rated import Rated
-    from ranking.selection import Selected
+    from ranking.selection import Retrieved, Selected
     from storage.estimates import Estimate, Row
 
 BASELINES = (
-    "chance", "BM25", "TF-IDF", "plain MiniLM", "majority", "reply length", "wording", "5-gram", "people",
+    "chance", "reply alone", "BM25", "TF-IDF", "plain MiniLM", "majority", "reply length", "wording", "5-gram",
+    "people",
 )  # fmt: skip
 """What the names of rows begin with that are there to be compared with."""
 
 
 def show_ranking(found: "RankingFigures") -> None:
-    """Response selection, echo and votes."""
+    """Response selection, retrieval, echo and votes."""
     for part in found.selection:
         show_rows(title(part), part.rows)
-    show_differences("R@1: difference to plain MiniLM, context", found.selection, "R@1")
+    show_all_differences(found.selection)
+    show_rows(title(found.retrieval), found.retrieval.rows)
     show_rows(title(found.echo), found.echo.rows)
     for judged in found.votes:
         show_rows(title(judged), judged.rows)
-    show_differences("AUC: difference to wording", found.votes, "AUC")
+    show_all_differences(found.votes)
 
 
 def show_rows(heading: str, rows: "Sequence[Row]", first: str = "model") -> None:
@@ -37,9 +39,16 @@ def show_rows(heading: str, rows: "Sequence[Row]", first: str = "model") -> None
     show_table((first, *(f"#{name}" for name in names)), lines, heading)
 
 
+def show_all_differences(parts: "Sequence[Selected | Rated]") -> None:
+    """Each difference of our models to a baseline; "AUC" alone is that to the baseline that has none itself."""
+    baseline = next(row.model for row in parts[0].rows if not row.against)
+    for figure in dict.fromkeys(key for row in parts[0].rows if is_ours(row.model) for key in row.against):
+        show_differences(figure if " less " in figure else f"{figure} less {baseline}", parts, figure)
+
+
 def show_differences(heading: str, parts: "Sequence[Selected | Rated]", figure: str) -> None:
-    """Sources down, our models across."""
-    models = [row.model for row in parts[0].rows if is_ours(row.model)]
+    """Sources down, across those of our models that have the difference."""
+    models = [row.model for row in parts[0].rows if is_ours(row.model) and figure in row.against]
     lines = []
     for part in parts:
         against = {row.model: row.against[figure] for row in part.rows if figure in row.against}
@@ -49,7 +58,7 @@ def show_differences(heading: str, parts: "Sequence[Selected | Rated]", figure: 
 
 def is_ours(model: str) -> bool:
     """Whether a row is of a model that is measured, not of a baseline."""
-    return not model.startswith(BASELINES) and not model.endswith("reply alone")
+    return not model.startswith(BASELINES)
 
 
 def label(part: "Selected | Rated") -> str:
@@ -57,11 +66,13 @@ def label(part: "Selected | Rated") -> str:
     return f"{part.source} (new wordings)" if getattr(part, "unseen", False) else part.source
 
 
-def title(part: "Selected | Rated | Echo") -> str:
+def title(part: "Selected | Retrieved | Rated | Echo") -> str:
     """What a table of it is called."""
     from ranking.echo import Echo
-    from ranking.selection import CANDIDATES, Selected
+    from ranking.selection import CANDIDATES, Retrieved, Selected
 
+    if isinstance(part, Retrieved):
+        return f"Retrieval by the last message alone: the true reply among {part.replies}, {part.contexts} contexts"
     if isinstance(part, Echo):
         return f"Echo: rank of the context itself among {part.candidates} texts, {part.contexts} contexts"
     if isinstance(part, Selected):

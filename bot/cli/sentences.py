@@ -36,7 +36,7 @@ VOTES = (
 )
 GENERATOR = (
     "What unseen text costs the generator, beside a 5-gram model with Kneser-Ney smoothing of the train split; and "
-    "what it says at places in held-back dialogs, beside what people said there."
+    "what it says at places in held-back dialogs, beside what people said there, and when it is asked who it is."
 )
 BOT = (
     "The same candidates, chosen from by others: the best of one source in its own opinion, the best of all by the "

@@ -1,9 +1,9 @@
 """Measuring generators on dialogs that were held back: `kith evaluate generator`.
 
 Any causal language models, side by side: what unseen text costs them in bits per character, against a 5-gram model of
-the train split, how their replies compare with what people said at the same places, and whether they find likelier what
-people liked. Servers that speak OpenAI's
-protocol stand beside them with their replies: they do not tell what a given text costs.
+the train split, how their replies compare with what people said at the same places, whether they say who they are, and
+whether they find likelier what people liked. Servers that speak OpenAI's protocol stand beside them with their replies:
+they do not tell what a given text costs.
 """
 
 import random
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from generation.data import MIXTURE, mix
 from generation.generator import GptGenerator
+from generation.identity import HumanClaim, identity
 from generation.metrics import bits, ngram_bits, per_character, readings
 from generation.ngram import KneserNey, fit
 from generation.preferences import Judged, figures, held_judged, log_probabilities
@@ -48,6 +49,10 @@ class GeneratorEvaluation:
     """Dialogs of the train split that the 5-gram model learns, at the most; 0 for all."""
     replies: int = 300
     """Contexts to answer; 0 leaves this part out."""
+    identity: int = 0
+    """How often each persona is asked each question who it is."""
+    claims_human: HumanClaim | None = field(default=None, repr=False)
+    """What sees in a reply that it claims to be human; without it nobody is asked."""
     votes: tuple[Path, ...] = ()
     """Rated replies, and"""
     preferences: tuple[Path, ...] = ()
@@ -84,6 +89,8 @@ class GeneratorFigures:
     seconds: Mapping[str, float]
     liked: list[Row] = field(default_factory=list)
     """Whether what people liked is likelier; `against` is the difference to the first model's."""
+    identity: list[Row] = field(default_factory=list)
+    """Whether they say who they are, and keep to it."""
 
 
 def evaluate_generator(run: GeneratorEvaluation) -> GeneratorFigures:
@@ -113,10 +120,22 @@ def evaluate_generator(run: GeneratorEvaluation) -> GeneratorFigures:
     said = {name: answers(model, places, run.seed, name) for name, model in models.items()}
     replies = compare(places, said, run.seed, run.resamples)
     marks.append(time.monotonic())
+    asked = who_they_are(models, run)
+    marks.append(time.monotonic())
     liked = liking(local, judged, run) if judged else []
     marks.append(time.monotonic())
-    seconds = dict(zip((NGRAM, "bits", "replies", "likes"), np.diff(marks).round(1).tolist(), strict=True))
-    return GeneratorFigures({name: model.version for name, model in models.items()}, costs, replies, seconds, liked)
+    parts = (NGRAM, "bits", "replies", "identity", "likes")
+    seconds = dict(zip(parts, np.diff(marks).round(1).tolist(), strict=True))
+    versions = {name: model.version for name, model in models.items()}
+    return GeneratorFigures(versions, costs, replies, seconds, liked, asked)
+
+
+def who_they_are(models: Mapping[str, GptGenerator | RemoteGenerator], run: GeneratorEvaluation) -> list[Row]:
+    """Whether the models say who each persona is, and keep to it."""
+    if run.claims_human is None:
+        return []
+    personas = {name: facts for name, facts in run.facts.items() if name}
+    return identity(models, personas, run.claims_human, run.identity, run.seed, run.resamples)
 
 
 def liking(models: Mapping[str, GptGenerator], judged: Judged, run: GeneratorEvaluation) -> list[Row]:

@@ -27,7 +27,9 @@ STARTER = Path(__file__).parent / "starter"
 
 UNREPEATED = 6
 """No run of so many tokens comes twice in prompt and reply: neither one's own words nor the user's are said again.
-Shorter ones would forbid a persona to name itself as its facts do."""
+Shorter ones forbid what is well said: of 781 replies that we wrote for Kith in held-back dialogs three forbid 27 %,
+four 9 %, six 1 %. Asked for its name in a dialog the starter says it, or what it is, in 14 % of replies, with three
+in 3 %."""
 
 
 class GptGenerator:

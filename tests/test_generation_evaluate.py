@@ -25,6 +25,7 @@ from generation.metrics import bits_per_character
 from generation.replies import PEOPLE
 from generation.sampling import GeneratorError, Sampling
 from storage.corpora import CorpusDialog, CorpusError
+from storage.dialog import Candidate, Context
 
 pytest_plugins = ("tiny",)
 
@@ -94,8 +95,30 @@ def test_every_model_has_a_row_and_every_source_a_figure(tmp_path: Path, generat
     assert found.replies is not None
     assert found.replies.contexts == 6
     assert [row.model for row in found.replies.rows] == [PEOPLE, name]
-    assert set(found.seconds) == {NGRAM, "bits", "replies", "likes"}
+    assert set(found.seconds) == {NGRAM, "bits", "replies", "identity", "likes"}
+    assert found.identity == []
     assert found.liked == []
+
+
+def test_every_persona_is_asked_who_it_is_when_there_is_what_sees_a_human(
+    tmp_path: Path, generator_folder: str
+) -> None:
+    asked: list[str] = []
+
+    def claims_human(context: Context, candidate: Candidate) -> float:
+        asked.append(context.persona)
+        return 1.0
+
+    facts = {"": "I am Kith.", "friend": "I am Kith.", "sailor": "I am Kith, at sea."}
+    data = (written(tmp_path, some()),)
+    run = GeneratorEvaluation(
+        data, (generator_folder,), GREEDY, facts, most=1, replies=0, identity=1, claims_human=claims_human
+    )
+    [row] = evaluate_generator(run).identity
+    assert row.model == Path(generator_folder).name
+    assert row.figures["later: claims human"].value == 1
+    assert {persona: asked.count(persona) for persona in asked} == {"I am Kith.": 24, "I am Kith, at sea.": 24}
+    assert "claims_human" not in as_json(run)
 
 
 def test_the_same_seed_gives_the_same_figures(tmp_path: Path, generator_folder: str) -> None:
@@ -224,7 +247,7 @@ def test_models_with_other_tokenizers_and_less_room_are_measured_on_the_same_tex
 # The command
 
 
-def test_the_command_shows_two_tables_that_fit_120_columns(
+def test_the_command_shows_three_tables_that_fit_120_columns(
     tmp_path: Path, generator_folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from bot.cli import main
@@ -233,11 +256,12 @@ def test_the_command_shows_two_tables_that_fit_120_columns(
     monkeypatch.setenv("KITH_GENERATOR", generator_folder)
     monkeypatch.setenv("KITH_THREADS", "1")
     data = written(tmp_path, [*some(), *(dialog(name, 0, *KNOWN) for name in ("e", "f", "synthetic_persona_chat"))])
-    command = ["evaluate", "generator", "--data", str(data), "--most", "2", "--replies", "4"]
+    command = ["evaluate", "generator", "--data", str(data), "--most", "2", "--replies", "4", "--identity", "1"]
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "Bits per character, 7 dialogs" in out
     assert "Replies in 4 contexts" in out
+    assert "Asked who it is" in out
     assert max(map(len, out.splitlines())) <= 120
     assert main([*command, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -67,7 +67,7 @@ def everything(
     of_bot = bot_run(data, judge, self_play, seed)
     if quick:
         of_ranking = replace(of_ranking, positions=24, most_votes=100, pool=100, resamples=100)
-        of_generator = replace(of_generator, most=6, train=300, replies=8, resamples=100)
+        of_generator = replace(of_generator, most=6, train=300, replies=8, identity=1, resamples=100)
         of_bot = replace(of_bot, places=12, users=2, resamples=100)
     run = measure(settings, of_ranking, of_generator, of_bot)
     saved, shown = save_run(out, run), write_whole(out / "report.html", page(run))
@@ -178,13 +178,15 @@ def generator(
     model: Models = None,
     most: Annotated[int, typer.Option(help="Dialogs of each source to read, at the most.", min=1)] = 60,
     replies: Annotated[int, typer.Option(help="Contexts to answer; 0 for none.", min=0)] = 300,
+    identity: Annotated[int, typer.Option(help="Times each persona is asked who it is; 0 for none.", min=0)] = 8,
     votes: Annotated[list[Path] | None, typer.Option(help="Votes: is what was liked likelier?")] = None,
     preferences: Annotated[list[Path] | None, typer.Option(help="Preferences, likewise.")] = None,
     out: Out = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Bits per character by source, replies next to people's, and likes, on the held-back (valid) part."""
+    """Bits per character by source, replies next to people's, and likes, on the held-back (valid) part; and who each
+    persona says it is."""
     from bot.assemble import set_up_libraries
     from bot.cli.run_file import as_json
     from bot.settings import load_settings
@@ -192,7 +194,7 @@ def generator(
 
     settings = load_settings()
     set_up_libraries(settings)
-    run = replace(generator_run(settings, data, model, seed), most=most, replies=replies)
+    run = replace(generator_run(settings, data, model, seed), most=most, replies=replies, identity=identity)
     run = replace(run, votes=tuple(votes or ()), preferences=tuple(preferences or ()))
     read = [*run.data, *run.votes, *run.preferences]
     found, saved = measure_part("generator", run, evaluate_generator, read, out)
@@ -271,6 +273,8 @@ def _show_generator(figures: "GeneratorFigures") -> None:
     if figures.replies:
         said = f"Replies in {figures.replies.contexts} contexts, distinct-n of {figures.replies.words} words"
         _show_wide(said, figures.replies.rows, PEOPLE)
+    if figures.identity:
+        _show_wide("Asked who it is, as an opening and later in a dialog", figures.identity, "")
     if figures.liked:
         _show_wide("Is what people liked likelier?", figures.liked, figures.liked[0].model)
 

@@ -75,6 +75,8 @@ def _generator(found: "GeneratorFigures") -> Section:
         pictures.append((plots.reply_bars(found.replies), sentences.replies(found.replies)))
         told = f"Replies in {found.replies.contexts} contexts, distinct-n of {found.replies.words} words"
         tables[told] = _turned(found.replies.rows, "people")
+    if found.identity:
+        tables["Asked who it is, as an opening and later in a dialog"] = _turned(found.identity, "")
     return Section("The generator", sentences.GENERATOR, pictures, tables)
 
 

@@ -50,10 +50,12 @@ def ranking_run(
 def generator_run(
     settings: "Settings", data: Sequence[Path], models: Sequence[str] | None, seed: int
 ) -> "GeneratorEvaluation":
-    """What is measured of the generator, which is told what the persona of the settings is told."""
+    """What is measured of the generator, which is told what the persona of the settings is told; who it is it is asked
+    as each persona."""
     from bot.personas import known_persona, load_personas
     from generation.evaluate import GeneratorEvaluation
     from generation.sampling import Sampling
+    from ranking.limits import claims_human
 
     personas = load_personas(settings.personas_dir)
     facts = {name: persona.system for name, persona in personas.items()}
@@ -62,6 +64,8 @@ def generator_run(
         models=tuple(models or [settings.generator]),
         sampling=Sampling(1, settings.max_new_tokens, settings.sampling_temperature, settings.top_p),
         facts=facts | {"": facts[known_persona(personas, settings.persona)]},
+        identity=8,
+        claims_human=claims_human,
         examples=settings.examples,
         remote_key=settings.remote_key.get_secret_value() if settings.remote_key else "",
         remote_timeout=settings.remote_timeout,

@@ -42,7 +42,7 @@ VOTES = (
 )
 GENERATOR = (
     "What unseen text costs the generator, beside a 5-gram model with Kneser-Ney smoothing of the train split; and "
-    "what it says at places in held-back dialogs, beside what people said there."
+    "what it says at places in held-back dialogs, beside what people said there, and when it is asked who it is."
 )
 POLICY = (
     "A reply's total is the weighted sum of its features. Training finds the weights by a logistic regression of likes "

@@ -48,28 +48,32 @@ Runs: TypeAlias = Mapping[tuple[int, ...], Collection[int]]
 
 @dataclass(slots=True)
 class Branch:
-    """A reply on its way. `number`: which of its row; `last`: the tokens before the next one; `before` and `after`:
-    what followed such runs in the prompt, and here."""
+    """A reply on its way. `number`: which of its row; `last`: the tokens before the next one, the prompt's too, and
+    `before`: what followed such runs in the prompt; `after`: what followed each `own` tokens less one, here."""
 
     row: int
     number: int
     last: list[int]
     before: Runs
+    own: int = 3
     after: dict[tuple[int, ...], set[int]] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
     log_probabilities: list[float] = field(default_factory=list)
 
     def banned(self) -> list[int]:
         """Tokens that would make a run come twice."""
-        run = tuple(self.last)
-        return [*self.before.get(run, ()), *self.after.get(run, ())]
+        return [*self.before.get(tuple(self.last), ()), *self.after.get(self._own_last(), ())]
 
     def add(self, token: int, log_probability: float) -> None:
         """The next token."""
+        if len(self.ids) >= self.own - 1:
+            self.after.setdefault(self._own_last(), set()).add(token)
         self.ids.append(token)
         self.log_probabilities.append(log_probability)
-        self.after.setdefault(tuple(self.last), set()).add(token)
         self.last = [*self.last[1:], token]
+
+    def _own_last(self) -> tuple[int, ...]:
+        return tuple(self.ids[1 - self.own :])
 
 
 class Decoder:
@@ -82,11 +86,14 @@ class Decoder:
         ends: Collection[int],
         unrepeated: int,
         stopped: Callable[[Sequence[int]], bool] = lambda ids: False,
+        own: int | None = None,
     ) -> None:
         """A reply ends with a token of `ends`, when it is `stopped` by what it says, or after
-        `sampling.max_new_tokens`. No run of `unrepeated` tokens comes twice in prompt and reply."""
+        `sampling.max_new_tokens`. No run of `unrepeated` tokens of the prompt is said again, and none of `own` tokens
+        comes twice in a reply: two at least, as many as `unrepeated` unless said otherwise."""
         self.model, self.sampling, self.ends = model, sampling, frozenset(ends)
         self.unrepeated, self.stopped = unrepeated, stopped
+        self.own = unrepeated if own is None else own
         self.layers = int(model.config.get_text_config().num_hidden_layers)
         self.prompts = Prompts(PROMPT_BYTES)
         self.recording: Recording | None = None
@@ -117,7 +124,8 @@ class Decoder:
         before: dict[tuple[int, ...], set[int]] = {}
         for place in range(len(ids) - known):
             before.setdefault(tuple(ids[place : place + known]), set()).add(ids[place + known])
-        return [Branch(row, number, list(ids[-known:]), before) for number in range(self.sampling.candidates)]
+        numbers = range(self.sampling.candidates)
+        return [Branch(row, number, list(ids[-known:]), before, self.own) for number in numbers]
 
     def _extend(self, alive: Sequence[Branch], logits: torch.Tensor) -> None:
         """Draws the next token of each branch from logits of shape (branches, vocabulary)."""

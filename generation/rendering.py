@@ -32,8 +32,8 @@ class Rendering:
         shown."""
         self.tokenizer, self.room = tokenizer, room
         self.system = takes_system(tokenizer)
-        ours = tokenizer.chat_template == ROLE_TEMPLATE
-        self.examples = Examples(0 if ours else examples, room * CHARACTERS_PER_TOKEN // 3)
+        self.ours = tokenizer.chat_template == ROLE_TEMPLATE
+        self.examples = Examples(0 if self.ours else examples, room * CHARACTERS_PER_TOKEN // 3)
 
     def prompt(self, context: Context) -> list[int]:
         """What the model is given to answer a context."""

@@ -8,7 +8,7 @@ import torch
 from tiny import learn, save
 from transformers import BloomConfig, BloomForCausalLM, PreTrainedTokenizerBase
 
-from generation.generator import UNREPEATED, GptGenerator, made
+from generation.generator import UNREPEATED, UNREPEATED_OWN, GptGenerator, made
 from generation.prompt import as_chat, render
 from generation.sampling import GeneratorError, Sampling
 from storage.dialog import Candidate, Context, Message
@@ -66,9 +66,27 @@ def test_no_run_of_words_comes_twice(generator_folder: str) -> None:
     generator.decoder.ends = frozenset()
     ((drawn,),) = generator.decoder.draw([[5, 6, 7]])
     ids = [5, 6, 7, *drawn.ids]
-    runs = [tuple(ids[i : i + UNREPEATED]) for i in range(len(ids) - UNREPEATED + 1)]
-    assert len(runs) > 2 * UNREPEATED
-    assert len(set(runs)) == len(runs)
+    for said, length in ((ids, UNREPEATED), (drawn.ids, UNREPEATED_OWN)):
+        runs = [tuple(said[i : i + length]) for i in range(len(said) - length + 1)]
+        assert len(runs) > 2 * length
+        assert len(set(runs)) == len(runs)
+
+
+def test_the_prompt_s_short_runs_may_be_said_again_and_others_models_may_repeat_theirs(
+    generator_folder: str, plain_folder: str
+) -> None:
+    generator = greedy(generator_folder)
+    torch.nn.init.zeros_(generator.model.get_output_embeddings().weight)
+    assert generator.decoder
+    generator.decoder.ends = frozenset()
+    ((drawn,),) = generator.decoder.draw([[5, 6, 7]])
+    best = drawn.ids[:UNREPEATED_OWN]
+    ((again,),) = generator.decoder.draw([[5, *best, 7]])
+    assert again.ids[:UNREPEATED_OWN] == best
+    assert generator.decoder.own == UNREPEATED_OWN
+    other = greedy(plain_folder)
+    assert other.decoder
+    assert other.decoder.own == UNREPEATED
 
 
 def test_equal_samples_are_one_candidate(generator_folder: str) -> None:

@@ -29,7 +29,7 @@ from ranking.text import PAIR_TOKENS, as_pair
 from storage.dialog import Context
 
 UNREPEATED = 6
-"""As ours (generation/generator.py): a setting of the sampling like the others."""
+"""As ours (generation/generator.py), which forbids shorter runs within a reply besides."""
 
 OURS, ONE_BY_ONE, BATCHED = "Kith", "(a) pipeline a message, call a candidate", "(b) generate + CrossEncoder.predict"
 

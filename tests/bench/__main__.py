@@ -25,6 +25,7 @@ PARTS = ("peers", "decode", "loads", "growth", "training")
 
 def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is there: spinning threads would be measured
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `kith` has it; the peers multiply by torch
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="a look in three minutes")

@@ -18,7 +18,7 @@ from bot.cli.heap import share_heap
 
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin turn a reply of 0.1 s into 6 s once another program wants a core
-    "OPENBLAS_NUM_THREADS": "1",  # numpy's second thread spins too, on the core where the generator is: 302 ms, then 261
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's second thread spins too, on the generator's core: 302 ms, alone 261
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",  # of 1,024 kernels, one for each size of matrix, memory fills for hours
     "TOKENIZERS_PARALLELISM": "false",  # no warning about forks
     "TRANSFORMERS_VERBOSITY": "error",  # no reports about loading

@@ -32,7 +32,8 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings but the default ones, in an empty folder."""
+    """No settings but the default ones, in an empty folder, and tables as wide as in a pipe, whatever ran before."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     for field in Settings.model_fields:
         monkeypatch.delenv(env_name(field), raising=False)
     monkeypatch.setenv("KITH_DATA_DIR", str(tmp_path / "kith"))
@@ -48,8 +49,7 @@ def printed(show: Callable[[], None]) -> str:
 # Tables
 
 
-def test_tables_fit_120_columns_with_every_figure_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
+def test_tables_fit_120_columns_with_every_figure_on_one_line() -> None:
     out = printed(lambda: tables.show_ranking(ranking_figures()))
     assert max(map(len, out.splitlines())) <= 120
     assert "Selection, 1 in 20: films, 20 contexts of 20 dialogs" in out

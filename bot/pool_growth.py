@@ -14,15 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from bot.ablation import (
-    RETRIEVAL,
-    WHOLE,
-    decided_again,
-    held_back_dialogs,
-    liked,
-    load_judge,
-    unseeing,
-)
+from bot.ablation import RETRIEVAL, WHOLE, decided_again, held_back_dialogs, liked, load_judge, unseeing
 from bot.assemble import assemble, load_retriever, open_store, read_pool, set_seed
 from bot.pipeline import Pipeline
 from bot.protocols import Source

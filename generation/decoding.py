@@ -55,7 +55,7 @@ class Branch:
     number: int
     last: list[int]
     before: Runs
-    own: int = 3
+    own: int
     after: dict[tuple[int, ...], set[int]] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
     log_probabilities: list[float] = field(default_factory=list)
@@ -241,7 +241,9 @@ def begun(decoder: Decoder, count: int = 2) -> tuple[list[Branch], torch.Tensor]
     vocabulary)."""
     try:
         cache, owner, _ = decoder.read(PROMPTS)
-        alive = [Branch(row, number, [], {}, ids=[7 + number]) for row in range(2) for number in range(count)]
+        alive = [
+            Branch(row, number, [], {}, decoder.own, ids=[7 + number]) for row in range(2) for number in range(count)
+        ]
         rows, lengths = [0, 1], [len(prompt) for prompt in PROMPTS]
         decoder.step(cache, owner, rows, lengths, alive)
         for branch in alive:

@@ -66,8 +66,8 @@ class GptGenerator:
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        own = self.model.generation_config.eos_token_id
-        self.ends = {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+        ends = self.model.generation_config.eos_token_id
+        self.ends = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
         own = UNREPEATED_OWN if self.rendering.ours else UNREPEATED
         decoder = Decoder(self.model, self.sampling, self.ends, UNREPEATED, self._stopped, own)
         self.decoder = decoder if can_branch(decoder, self.room) else None

@@ -15,15 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ranking.baselines import (
-    PlainMiniLM,
-    by_bm25,
-    by_chance,
-    by_reply_alone,
-    by_tfidf,
-    last_message,
-    whole_context,
-)
+from ranking.baselines import PlainMiniLM, by_bm25, by_chance, by_reply_alone, by_tfidf, last_message, whole_context
 from ranking.cross_encoder import CrossEncoder
 from ranking.echo import Echo, echo
 from ranking.encoders import load_encoder

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import measuring
 from bot.cli.folders import model
-from bot.cli.measuring import bot_run, generator_run, measure, measure_part, pool_rows, ranking_run
+from bot.cli.measuring import bot_run, generator_run, measure, measure_growth, measure_part, pool_rows, ranking_run
 from bot.cli.output import Json, show_json, show_table
 from bot.cli.tables import cell, show_ranking, show_rows
 
@@ -131,7 +130,7 @@ def pool(
     settings = load_settings()
     set_up_libraries(settings)
     if growth:
-        grown = measuring.growth(settings, data or (), places, orders, judge, seed)
+        grown = measure_growth(settings, data or (), places, orders, judge, seed)
         if json:
             show_json(as_json(grown))
         else:

@@ -90,7 +90,7 @@ def pool_rows(settings: "Settings", seed: int, resamples: int = 1000, most: int 
     return pool_precision(retriever.index, retriever.encoder, seed, resamples, most)
 
 
-def growth(
+def measure_growth(
     settings: "Settings", data: Sequence[Path], places: int, orders: int, judge: str, seed: int
 ) -> "GrowthFigures":
     """What shares of that pool are worth at held-back places. Raises UserError without data."""
@@ -109,20 +109,17 @@ def measure(
     of_bot: "BotEvaluation",
 ) -> "Run":
     """Everything, with what it was measured on and by; pool and whole bot with the first of the models."""
-    from bot.ablation import evaluate_bot
+    from bot.ablation import evaluate_bot, weights_in_use
     from bot.assemble import set_up_libraries
     from bot.cli.run_file import Run, data_files, versions
     from generation.evaluate import evaluate_generator
     from ranking.evaluate import evaluate_ranking, labels
     from ranking.fit import load_fit
     from ranking.retriever import ABSTAIN_BELOW
-    from ranking.safety import guarded
 
     set_up_libraries(settings)
     made, files = datetime.now(UTC), data_files([*of_ranking.dialogs, *of_ranking.votes])
-    policy = load_fit(settings.policy)
-    if settings.safety == "on":
-        policy = replace(policy, weights=guarded(policy.weights))
+    policy = replace(load_fit(settings.policy), weights=weights_in_use(settings))
     ranked = evaluate_ranking(of_ranking)
     started = time.monotonic()
     first = settings.model_copy(
